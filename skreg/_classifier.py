@@ -1,0 +1,947 @@
+"""The estimator: parameters, fit and predict, fitted attributes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from types import MethodType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skreg._activations import ACTIVATIONS
+from skreg._data import (
+    Batches,
+    Target,
+    TrainingSet,
+    check_y,
+    infer_target,
+    target_of_classes,
+    training_set,
+)
+from skreg._dropout import Masks
+from skreg._loss import OUTPUTS
+from skreg._network import chunk_rows, logits_by_chunks
+from skreg._objective import Objective
+from skreg._optimizers import SGD, Adam
+from skreg._parameters import Layer, Layout, initial_theta, theta_of
+from skreg._solvers import (
+    DivergedError,
+    EpochReport,
+    Result,
+    Validate,
+    descend,
+    lbfgs,
+)
+from skreg._stopping import Plateau
+
+Array = NDArray[Any]
+
+_FLOATS = (np.float64, np.float32)
+_AUTO_BATCH_SIZE = 200
+
+
+class _UnavailableError(AttributeError, ValueError):
+    """A method that the parameters rule out: hasattr() is false, the text says why."""
+
+
+class _available_if_incremental:
+    """``partial_fit`` exists where the parameters allow it."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+        if estimator is None:
+            return self._method
+        if estimator.solver == "lbfgs":
+            raise _UnavailableError(
+                "partial_fit is only available for the solvers 'sgd' and 'adam', but "
+                "solver='lbfgs': each L-BFGS run needs all of the data. Set "
+                "solver='adam', or use fit with warm_start=True."
+            )
+        if estimator.early_stopping:
+            raise _UnavailableError(
+                "partial_fit does not support early_stopping=True: one call sees a "
+                "part of the data once, so there is nothing to stop. Set "
+                "early_stopping=False, and score rows held out between the calls."
+            )
+        return MethodType(self._method, estimator)
+
+
+@contextmanager
+def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """A call that fails leaves the estimator with what it had."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+class _Streams(NamedTuple):
+    """Three independent random streams, and a seed for the validation split.
+
+    ``keep_prob`` changes neither the initial weights nor the order of the rows.
+    """
+
+    weights: np.random.Generator
+    order: np.random.Generator
+    masks: np.random.BitGenerator
+    split_seed: int
+
+
+def random_streams(
+    random_state: int | np.random.RandomState | None, samples_seen: int = 0
+) -> _Streams:
+    """Streams from ``random_state``, others for a model that has seen samples.
+
+    None takes fresh entropy and leaves numpy's global stream alone.
+    """
+    entropy: Any = random_state
+    if isinstance(random_state, np.random.RandomState):
+        entropy = random_state.randint(0, 2**32, size=4, dtype=np.uint32)
+    root = np.random.SeedSequence(entropy)
+    split_seed = int(root.generate_state(1)[0])
+    if samples_seen:
+        root = np.random.SeedSequence(root.entropy, spawn_key=(samples_seen,))
+    weights, order, masks = (np.random.SFC64(child) for child in root.spawn(3))
+    return _Streams(
+        np.random.Generator(weights), np.random.Generator(order), masks, split_seed
+    )
+
+
+def hidden_layers(sizes: int | ArrayLike) -> tuple[int, ...]:
+    """``hidden_layer_sizes`` as a tuple of at least one positive int."""
+    layers: list[Any] = list(np.atleast_1d(np.asarray(sizes)))
+    if not layers or not all(isinstance(n, Integral) and int(n) > 0 for n in layers):
+        raise ValueError(
+            f"hidden_layer_sizes={sizes!r}: give one positive integer for each hidden "
+            "layer, and at least one, as in (100, 50)."
+        )
+    return tuple(int(n) for n in layers)
+
+
+def keep_prob_by_layer(
+    keep_prob: float | ArrayLike, hidden_units: tuple[int, ...], solver: str
+) -> tuple[float, ...]:
+    """``keep_prob`` of each hidden layer, in (0, 1]."""
+    keep_probs: list[Any]
+    if isinstance(keep_prob, Real):
+        keep_probs = [keep_prob] * len(hidden_units)
+    else:
+        keep_probs = list(np.atleast_1d(np.asarray(keep_prob)))
+        if len(keep_probs) != len(hidden_units):
+            raise ValueError(
+                f"keep_prob={keep_prob!r} has {len(keep_probs)} values, but there are "
+                f"{len(hidden_units)} hidden layers: give one float, or one for each "
+                "hidden layer."
+            )
+    if not all(isinstance(p, Real) and 0 < float(p) <= 1 for p in keep_probs):
+        raise ValueError(
+            f"keep_prob={keep_prob!r}: each value is the probability of keeping a "
+            "unit, a float above 0 and at most 1."
+        )
+    if solver == "lbfgs" and min(keep_probs) < 1:
+        raise ValueError(
+            f"keep_prob={keep_prob!r} does not go with solver='lbfgs', which needs an "
+            "objective that is the same at each evaluation. Set keep_prob=1.0, or "
+            "solver='adam' or 'sgd'."
+        )
+    return tuple(float(p) for p in keep_probs)
+
+
+def _minus_loss(objective: Objective, validation: TrainingSet) -> Validate:
+    """The score of early stopping: minus the loss on the validation rows."""
+    batches = Batches(
+        validation,
+        validation.n_rows,
+        chunk_rows=chunk_rows(objective.layout, validation.X.dtype),
+    )
+
+    def score() -> float:
+        ((_, chunks),) = batches.epoch()
+        return -float(objective.data_loss(chunks))
+
+    return score
+
+
+def _print_epoch(report: EpochReport) -> None:
+    print(f"Iteration {report.epoch}, loss = {report.loss:.8f}")
+    if report.validation_score is not None:
+        print(f"Validation score: {report.validation_score:.6f}")
+
+
+class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
+    """J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², with inverted dropout.
+
+    A neural network whose hidden layers are
+
+        Z1 = W1 X + b1,  A1 = g(Z1) * D1 / keep_prob,  D1 = (uniform < keep_prob),
+
+    with RELU for g, and whose output is a sigmoid (two classes, or one for each label)
+    or a softmax (three classes and more). It is regularised by L2 weight decay
+    (``lambd``) and by inverted dropout (``keep_prob``), which combine. m is the total
+    weight of the training rows. There is no dropout in prediction.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100, 50)
+        The number of units of each hidden layer, one layer or more.
+
+    activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
+        The activation g of the hidden layers.
+
+        - 'relu': max(0, z);
+        - 'tanh': the hyperbolic tangent;
+        - 'logistic': the sigmoid 1 / (1 + exp(-z));
+        - 'identity': z, for a linear bottleneck.
+
+    lambd : float, default=1.0
+        The strength of the L2 penalty on the weights, at least 0; biases are not
+        penalised. It has the scale of ``MLPClassifier``'s ``alpha`` in full batch: it
+        is divided by the total training weight m whatever the batch size is. 0 turns
+        it off.
+
+    keep_prob : float or array-like of shape (n_hidden_layers,), default=1.0
+        The probability of keeping a hidden unit in training, above 0 and at most 1;
+        one for all hidden layers, or one for each. 1 turns dropout off. It is rounded
+        to a multiple of 1/65536, and the kept units are divided by the rounded value.
+
+    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
+        - 'adam': stochastic gradient descent with adaptive moments (Kingma and Ba
+          2015);
+        - 'sgd': stochastic gradient descent, with momentum;
+        - 'lbfgs': a quasi-Newton method on all rows at once, fast and exact on small
+          data. It does not go with dropout.
+
+    batch_size : int, 'auto' or 'full', default='auto'
+        The rows of a mini-batch, for 'sgd' and 'adam'. 'auto' is min(200, n_samples),
+        'full' all rows. The rows are shared out over ⌈n / batch_size⌉ batches whose
+        sizes differ by one at most.
+
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default='constant'
+        The schedule of the learning rate, for 'sgd' and 'adam'.
+
+        - 'constant': ``learning_rate_init``;
+        - 'invscaling': ``learning_rate_init / (t + 1) ** power_t``, where t is the
+          number of rows seen before the epoch;
+        - 'adaptive': ``learning_rate_init``, divided by 5 each time that training
+          would otherwise stop, down to 1e-6;
+        - 'cosine': ``learning_rate_init * (1 + cos(pi * epoch / max_iter)) / 2``. It
+          runs for all ``max_iter`` epochs unless ``early_stopping`` ends it;
+          ``partial_fit``, which knows no last epoch, keeps ``learning_rate_init``.
+
+    learning_rate_init : float, default=0.001
+        The learning rate at the start, for 'sgd' and 'adam'.
+
+    power_t : float, default=0.5
+        The exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        The largest number of epochs of one call of ``fit``; for 'lbfgs', of
+        iterations.
+
+    shuffle : bool, default=True
+        Whether to shuffle the rows in each epoch, for 'sgd' and 'adam'.
+
+    random_state : int, RandomState instance or None, default=None
+        Three independent streams spring from it: for the initial weights, the order of
+        the rows and the masks. Hence ``keep_prob`` changes neither the initial weights
+        nor the order of the rows. An int makes each ``fit`` give the same model. None
+        takes fresh entropy; numpy's global stream is never touched.
+
+    tol : float, default=1e-4
+        An epoch improves if it lowers the loss (with ``early_stopping``, the loss on
+        the validation rows) by at least ``tol``. For 'lbfgs', the largest component of
+        the gradient at which it has converged.
+
+    verbose : bool or int, default=False
+        Whether to print the loss of each epoch.
+
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights and the optimiser of the call before.
+        ``max_iter`` counts for each call.
+
+    momentum : float, default=0.9
+        The momentum of 'sgd', from 0 to 1.
+
+    nesterovs_momentum : bool, default=True
+        Whether the momentum of 'sgd' is Nesterov's.
+
+    early_stopping : bool, default=False
+        Whether to set rows aside, stop when the loss on them has not improved by
+        ``tol`` in ``n_iter_no_change`` epochs in a row, and restore the best epoch's
+        weights. The rows are stratified by class, except in multilabel problems; a
+        class with a single row stays in training.
+
+    validation_fraction : float, default=0.1
+        The part of the rows that early stopping sets aside, at least one for each
+        class that has two.
+
+    beta_1 : float, default=0.9
+        The decay of Adam's first moment, in [0, 1).
+
+    beta_2 : float, default=0.999
+        The decay of Adam's second moment, in [0, 1).
+
+    epsilon : float, default=1e-8
+        Adam's guard against a division by zero.
+
+    n_iter_no_change : int, default=10
+        After how many epochs in a row without an improvement by ``tol`` training
+        stops, or 'adaptive' lowers the learning rate; ``np.inf`` for never.
+
+    max_fun : int, default=15000
+        The largest number of evaluations of the loss, for 'lbfgs'.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes; in multilabel problems, the numbers of the labels.
+
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights of each layer: W1ᵀ, W2ᵀ, …
+
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases of each layer.
+
+    loss_ : float
+        The loss J of the last epoch, penalty included: the mean over its batches, each
+        before its step.
+
+    best_loss_ : float or None
+        The smallest loss of all epochs; None with ``early_stopping``.
+
+    loss_curve_ : list of float
+        The loss of each epoch; after ``partial_fit``, of the last ``max_iter`` calls.
+
+    validation_scores_ : list of float or None
+        With ``early_stopping``, minus the loss on the validation rows after each epoch,
+        without the penalty. Greater is better.
+
+    best_validation_score_ : float or None
+        The best of them, which is that of the weights kept.
+
+    best_n_iter_ : int
+        The epoch, counted from 1, whose weights the model has.
+
+    n_iter_ : int
+        The number of epochs of the last ``fit``, or of all calls of ``partial_fit``;
+        for 'lbfgs', of iterations.
+
+    converged_ : bool
+        Whether training ended before ``max_iter`` stopped it, or at the end of
+        'cosine'.
+
+    t_ : int
+        The number of training rows seen by the solver, counted each time.
+
+    n_layers_ : int
+        The number of layers, inputs and outputs included.
+
+    n_outputs_ : int
+        The number of output units.
+
+    out_activation_ : {'logistic', 'softmax'}
+        The activation of the output layer.
+
+    n_features_in_ : int
+        The number of columns of X.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the columns of X, where all are strings.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : The network that shares these names.
+    skreg.functional : The same mathematics, function by function.
+
+    Notes
+    -----
+    Sample weights are divided by their mean. A weight of k is the same as the row k
+    times over (exactly in full batch), and a row of weight 0 the same as no row. With
+    one class only in y the model is constant.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014). Dropout: a
+    simple way to prevent neural networks from overfitting. JMLR 15.
+
+    Kingma and Ba (2015). Adam: a method for stochastic optimization. ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skreg import RegularizedMLPClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(
+    ...     X, y, stratify=y, random_state=0
+    ... )
+    >>> model = make_pipeline(
+    ...     StandardScaler(),
+    ...     RegularizedMLPClassifier(
+    ...         lambd=1.0, keep_prob=0.8, learning_rate="cosine", random_state=0
+    ...     ),
+    ... )
+    >>> round(float(model.fit(X_train, y_train).score(X_test, y_test)), 2)
+    0.94
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "lambd": [Interval(Real, 0, np.inf, closed="left")],
+        "keep_prob": [Interval(Real, 0, 1, closed="right"), "array-like"],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "batch_size": [
+            StrOptions({"auto", "full"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
+        "learning_rate_init": [Interval(Real, 0, np.inf, closed="neither")],
+        "power_t": [Interval(Real, 0, np.inf, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, np.inf, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, np.inf, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | ArrayLike = (100, 50),
+        activation: str = "relu",
+        *,
+        lambd: float = 1.0,
+        keep_prob: float | ArrayLike = 1.0,
+        solver: str = "adam",
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.lambd = lambd
+        self.keep_prob = keep_prob
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    # Training: fit → _train → a solver; _keep writes what it found.
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Minimise J on the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows. float32 and float64 are computed in their own precision, other
+            types in float64. Scale the columns first, for example with
+            ``StandardScaler``.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            The classes; or 0 and 1 for each label of a multilabel problem.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row, at least 0; None for equal weights.
+
+        Returns
+        -------
+        self : RegularizedMLPClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is out of range, or if training diverges.
+            A model that had been fitted before keeps what it had.
+        KeyboardInterrupt
+            When it is interrupted; the estimator has the weights reached so far.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends the training; ``converged_`` is then False.
+        """
+        with _unchanged_on_error(self):
+            goes_on = self.warm_start and hasattr(self, "coefs_")
+            rows, labels = self._validated(X, y, reset=not goes_on)
+            target = self._target if goes_on else None
+            data = training_set(rows, labels, sample_weight, target)
+            result, state = self._train(data, goes_on=goes_on)
+            self._keep(result, data.target, state if self.warm_start else None)
+            self.n_iter_ = result.n_epochs
+            self.loss_curve_ = result.loss_curve
+            self.best_loss_ = None
+            if not self.early_stopping:
+                self.best_loss_ = min(result.loss_curve, default=result.loss)
+        if result.interrupt is not None:
+            raise result.interrupt
+        if not result.converged:
+            self._warn_of_no_convergence(result)
+        return self
+
+    @_available_if_incremental
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Make one pass over the rows of X: an epoch of mini-batches.
+
+        The optimiser, the random streams and the counters go on from call to call.
+        The m that divides ``lambd`` is the total weight of the call's rows. It is
+        available for the solvers 'sgd' and 'adam', without ``early_stopping``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            The classes; or 0 and 1 for each label of a multilabel problem.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row, at least 0; None for equal weights.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; required in the first call.
+
+        Returns
+        -------
+        self : RegularizedMLPClassifier
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y, a weight or ``classes`` is wrong, or if training
+            diverges. The estimator keeps what it had.
+        """
+        with _unchanged_on_error(self):
+            goes_on = hasattr(self, "coefs_")
+            n_iter, loss_curve, best_loss = 0, [], math.inf
+            if goes_on:
+                n_iter, loss_curve = self.n_iter_, self.loss_curve_
+                best_loss = math.inf if self.best_loss_ is None else self.best_loss_
+            rows, labels = self._validated(X, y, reset=not goes_on)
+            target = self._target_of_partial_fit(labels, classes)
+            data = training_set(rows, labels, sample_weight, target)
+            result, state = self._train(data, goes_on=goes_on, incremental=True)
+            self._keep(result, data.target, state)
+            self.n_iter_ = n_iter + result.n_epochs
+            # No longer than that of a fit, however many calls there are.
+            self.loss_curve_ = [*loss_curve, *result.loss_curve][-self.max_iter :]
+            self.best_loss_ = min([best_loss, *result.loss_curve])
+        if result.interrupt is not None:
+            raise result.interrupt
+        return self
+
+    def _validated(
+        self, X: ArrayLike, y: ArrayLike, *, reset: bool
+    ) -> tuple[Array, Array]:
+        rows, labels = validate_data(
+            self, X, y, dtype=_FLOATS, order="C", multi_output=True, reset=reset
+        )
+        return rows, check_y(labels)
+
+    @property
+    def _target(self) -> Target:
+        """What the y of the fitted model means."""
+        if self.out_activation_ == "logistic" and self.n_outputs_ > 1:
+            return Target("multilabel", self.classes_)
+        return target_of_classes(self.classes_)
+
+    def _target_of_partial_fit(self, y: Array, classes: ArrayLike | None) -> Target:
+        if hasattr(self, "coefs_") and self._target.kind == "multilabel":
+            return self._target
+        first = _check_partial_fit_first_call(self, classes)
+        if first and y.ndim == 2:
+            return infer_target(y)
+        return target_of_classes(self.classes_)
+
+    def _train(
+        self, data: TrainingSet, *, goes_on: bool, incremental: bool = False
+    ) -> tuple[Result, dict[str, Any] | None]:
+        """What the solver found, and the state with which a later call goes on."""
+        hidden_units = hidden_layers(self.hidden_layer_sizes)
+        keep_probs = keep_prob_by_layer(self.keep_prob, hidden_units, self.solver)
+        layout = Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
+        samples_seen = self.t_ if goes_on else 0
+        dtype = data.X.dtype
+        if len(data.target.classes) == 1:
+            # The class is certain with any weights, and zero costs least.
+            theta = np.zeros(layout.n_parameters, dtype)
+            found = Result(theta, loss=0.0, samples_seen=samples_seen, converged=True)
+            return found, None
+
+        streams = random_streams(self.random_state, samples_seen)
+        state = getattr(self, "_training_state", None) if goes_on else None
+        if state is not None:
+            streams.order.bit_generator.state = state["order"]
+            streams.masks.state = state["masks"]
+        if goes_on:
+            theta = self._theta_of_before(layout, dtype)
+        else:
+            theta = initial_theta(layout, self.activation, streams.weights, dtype)
+
+        training, validation = data, None
+        if self.early_stopping:
+            training, validation = data.split(
+                self.validation_fraction, streams.split_seed
+            )
+        objective = Objective(
+            layout,
+            ACTIVATIONS[self.activation],
+            OUTPUTS[data.target.kind],
+            theta,
+            decay=self.lambd / training.total_weight,
+            fill_masks=Masks(keep_probs, hidden_units, streams.masks, dtype)
+            if min(keep_probs) < 1
+            else None,
+        )
+        batches = self._batches(training, layout, streams.order)
+        validate = None if validation is None else _minus_loss(objective, validation)
+        with np.errstate(all="ignore"):
+            try:
+                result, new_state = self._solve(
+                    objective, batches, validate, state, samples_seen, incremental
+                )
+            except DivergedError as error:
+                raise ValueError(self._divergence_text(error, data.X)) from None
+        if new_state is not None:
+            new_state["order"] = streams.order.bit_generator.state
+            new_state["masks"] = streams.masks.state
+        return result, new_state
+
+    def _batches(
+        self, training: TrainingSet, layout: Layout, order: np.random.Generator
+    ) -> Batches:
+        if self.batch_size == "full" or self.solver == "lbfgs":
+            batch_size = training.n_rows
+        elif self.batch_size == "auto":
+            batch_size = min(_AUTO_BATCH_SIZE, training.n_rows)
+        else:
+            batch_size = int(self.batch_size)
+        return Batches(
+            training,
+            batch_size,
+            chunk_rows=chunk_rows(layout, training.X.dtype),
+            generator=order if self.shuffle else None,
+        )
+
+    def _solve(
+        self,
+        objective: Objective,
+        batches: Batches,
+        validate: Validate | None,
+        state: dict[str, Any] | None,
+        samples_seen: int,
+        incremental: bool,
+    ) -> tuple[Result, dict[str, Any] | None]:
+        report = _print_epoch if self.verbose else None
+        plateau = Plateau(self.tol, self.n_iter_no_change)
+        if self.solver == "lbfgs":
+            result = lbfgs(
+                objective,
+                batches,
+                plateau,
+                max_iter=self.max_iter,
+                max_fun=self.max_fun,
+                tol=self.tol,
+                samples_seen=samples_seen,
+                validate=validate,
+                report=report,
+            )
+            return result, None
+        if self.solver == "sgd":
+            optimizer: SGD | Adam = SGD(
+                objective.theta,
+                objective.gradient,
+                momentum=self.momentum,
+                nesterov=self.nesterovs_momentum,
+            )
+        else:
+            optimizer = Adam(
+                objective.theta,
+                objective.gradient,
+                beta_1=self.beta_1,
+                beta_2=self.beta_2,
+                epsilon=self.epsilon,
+            )
+        rate_fraction = 1.0
+        if state is not None:
+            rate_fraction = state["rate_fraction"]
+            if incremental:
+                plateau.best, plateau.count = state["plateau"]
+            if state["solver"] == self.solver:
+                optimizer.n_steps = state["n_steps"]
+                for moment, saved in zip(
+                    optimizer.moments, state["moments"], strict=True
+                ):
+                    moment[...] = saved
+        if self.learning_rate == "cosine" and not self.early_stopping:
+            # The schedule, not a plateau on its way, says where the end is.
+            plateau.patience = math.inf
+        result = descend(
+            objective,
+            batches,
+            optimizer,
+            plateau,
+            schedule=self.learning_rate,
+            learning_rate=self.learning_rate_init * rate_fraction,
+            power_t=self.power_t,
+            max_iter=1 if incremental else self.max_iter,
+            samples_seen=samples_seen,
+            validate=validate,
+            report=report,
+        )
+        return result, {
+            "solver": self.solver,
+            "n_steps": optimizer.n_steps,
+            "moments": list(optimizer.moments),
+            "rate_fraction": result.learning_rate / self.learning_rate_init,
+            "plateau": (plateau.best, plateau.count),
+        }
+
+    def _theta_of_before(self, layout: Layout, dtype: Any) -> Array:
+        theta = theta_of(self.coefs_, self.intercepts_, dtype)
+        before = tuple(len(b) for b in self.intercepts_[:-1])
+        if before != layout.hidden_units:
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}, but the model that "
+                f"is to be trained further has hidden layers of {before} units. Set "
+                f"hidden_layer_sizes={before}, or fit anew with warm_start=False."
+            )
+        return theta
+
+    def _keep(
+        self, result: Result, target: Target, state: dict[str, Any] | None
+    ) -> None:
+        """Write the fitted attributes that fit and partial_fit have in common."""
+        units = (
+            self.n_features_in_,
+            *hidden_layers(self.hidden_layer_sizes),
+            target.n_outputs,
+        )
+        layers = Layout(units).layers(result.theta)
+        self.coefs_ = [W.T for W, _ in layers]
+        self.intercepts_ = [b[:, 0] for _, b in layers]
+        self.classes_ = target.classes
+        self.n_layers_ = len(units)
+        self.n_outputs_ = target.n_outputs
+        self.out_activation_ = OUTPUTS[target.kind].activation
+        self.loss_ = result.loss
+        self.t_ = result.samples_seen
+        self.converged_ = result.converged
+        self.validation_scores_ = None
+        self.best_validation_score_ = None
+        self.best_n_iter_ = result.n_epochs
+        if self.early_stopping:
+            scores = result.validation_scores
+            self.validation_scores_ = scores
+            self.best_validation_score_ = max(scores, default=-result.loss)
+            self.best_n_iter_ = result.best_epoch
+        if state is not None:
+            self._training_state = state
+        elif hasattr(self, "_training_state"):
+            del self._training_state
+
+    def _divergence_text(self, error: DivergedError, X: Array) -> str:
+        largest = np.maximum(X.max(axis=0), -X.min(axis=0))
+        column = int(largest.argmax())
+        names = getattr(self, "feature_names_in_", None)
+        name = "" if names is None else f" ({names[column]!r})"
+        rate = ""
+        if error.learning_rate is not None:
+            rate = f" at a learning rate of {error.learning_rate:.3g}"
+        return (
+            f"Training diverged: the loss or a weight was not finite in epoch "
+            f"{error.epoch}{rate}. The largest magnitude in X is "
+            f"{largest[column]:.3g}, in column {column}{name}. Scale the features, for "
+            "example with sklearn.preprocessing.StandardScaler, or lower "
+            f"learning_rate_init={self.learning_rate_init!r} or lambd={self.lambd!r}."
+        )
+
+    def _warn_of_no_convergence(self, result: Result) -> None:
+        if self.solver == "lbfgs":
+            reason = f" ({result.message})"
+            remedy = f"max_iter={self.max_iter} or max_fun={self.max_fun}"
+            instead = ""
+        else:
+            reason, remedy = "", f"max_iter={self.max_iter}"
+            instead = ", or set learning_rate='cosine', which is done at max_iter"
+        warnings.warn(
+            f"solver={self.solver!r} stopped after {result.n_epochs} iterations "
+            f"before it had converged{reason}. Raise {remedy}, or raise "
+            f"tol={self.tol}{instead}.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    # Prediction: a chunk of rows at a time, always without dropout.
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict the class of each row: the one with the largest logit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The classes; in multilabel problems 1 for each label whose probability is
+            above 0.5, otherwise 0.
+        """
+        decisions = self._by_chunks(X, "decisions")
+        return self._target.decode(decisions)
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """A3 = sigmoid(Z3), or softmax(Z3) for three classes and more.
+
+        Dropout is off, as always in prediction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            The probability of each class, in the order of ``classes_``; in multilabel
+            problems that of each label, and the rows do not add up to one. The dtype
+            is that of X, float32 or float64.
+        """
+        return self._by_chunks(X, "probabilities")
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Logarithm of the probabilities, from the logits.
+
+        It is finite where ``predict_proba`` underflows to zero.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        return self._by_chunks(X, "log_probabilities")
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """The logits Z3 = W3 A2 + b3.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            For two classes (n_samples,), the logit of ``classes_[1]``; otherwise one
+            column for each class or label.
+        """
+        logits = self._by_chunks(X, "logits")
+        return logits.ravel() if self.n_outputs_ == 1 else logits
+
+    def _by_chunks(self, X: ArrayLike, quantity: str) -> Array:
+        """A field of ``Output`` that takes the logits, for all rows of X."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=_FLOATS, reset=False)
+        dtype = rows.dtype
+        finish = getattr(OUTPUTS[self._target.kind], quantity)
+        layers = [
+            Layer(
+                coef.T.astype(dtype, copy=False),
+                intercept[:, np.newaxis].astype(dtype, copy=False),
+            )
+            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
+        ]
+        parts = logits_by_chunks(rows, layers, ACTIVATIONS[self.activation])
+        with np.errstate(all="ignore"):
+            chunk, logits = next(parts)
+            part = finish(logits)
+            found: Array = np.empty((len(rows), *part.shape[:-1]), part.dtype)
+            found[chunk] = part.T
+            for chunk, logits in parts:
+                found[chunk] = finish(logits).T
+        return found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,152 @@
+"""SGD, Adam and the learning-rate schedules, on one flat vector θ.
+
+An optimiser changes θ in place, block by block, so that each block stays in the
+cache through all the lines of the formula.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_BLOCK = 8192
+
+
+def _blocks(*vectors: Array) -> list[tuple[Array, ...]]:
+    """The vectors, cut alike into blocks along the last axis."""
+    size = vectors[0].shape[-1]
+    return [
+        tuple(vector[..., start : start + _BLOCK] for vector in vectors)
+        for start in range(0, size, _BLOCK)
+    ]
+
+
+class SGD:
+    """v = momentum v - η g; θ += v, or θ += momentum v - η g with Nesterov's.
+
+    The rules of ``MLPClassifier``. With ``momentum=0`` it is θ -= η g.
+    """
+
+    def __init__(
+        self, theta: Array, gradient: Array, *, momentum: float, nesterov: bool
+    ) -> None:
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.n_steps = 0
+        self.velocity = np.zeros_like(theta)
+        self._scratch = np.empty_like(theta[..., :_BLOCK])
+        self._blocks = _blocks(theta, gradient, self.velocity)
+
+    @property
+    def moments(self) -> tuple[Array, ...]:
+        """The vectors that a later call needs to go on."""
+        return (self.velocity,)
+
+    def step(self, learning_rate: float) -> None:
+        """Move θ once along the gradient that is in its vector now."""
+        self.n_steps += 1
+        for theta, gradient, velocity in self._blocks:
+            scaled = self._scratch[..., : theta.shape[-1]]
+            np.multiply(gradient, learning_rate, out=scaled)
+            if self.momentum == 0:
+                theta -= scaled
+                continue
+            velocity *= self.momentum
+            velocity -= scaled
+            if self.nesterov:
+                theta -= scaled
+                np.multiply(velocity, self.momentum, out=scaled)
+                theta += scaled
+            else:
+                theta += velocity
+
+
+class Adam:
+    """m = β1 m + (1 - β1) g, v = β2 v + (1 - β2) g², θ -= η_t m / (√v + ε).
+
+    η_t = η √(1 - β2ᵗ) / (1 - β1ᵗ) (Kingma and Ba 2015, end of section 2), as in
+    ``MLPClassifier``. The moments are kept without their factors 1 - β, which the
+    step puts back: two passes fewer over θ.
+    """
+
+    def __init__(
+        self,
+        theta: Array,
+        gradient: Array,
+        *,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> None:
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.first_moment = np.zeros_like(theta)
+        self.second_moment = np.zeros_like(theta)
+        self.n_steps = 0
+        self._scratch = np.empty_like(theta[..., :_BLOCK])
+        self._blocks = _blocks(theta, gradient, self.first_moment, self.second_moment)
+
+    @property
+    def moments(self) -> tuple[Array, ...]:
+        """The vectors that a later call needs to go on."""
+        return self.first_moment, self.second_moment
+
+    def step(self, learning_rate: float) -> None:
+        """Move θ once along the gradient that is in its vector now."""
+        self.n_steps += 1
+        t = self.n_steps
+        corrected = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        root = math.sqrt(1 - self.beta_2)
+        rate = learning_rate * corrected * (1 - self.beta_1) / root
+        epsilon = self.epsilon / root
+        for theta, gradient, first, second in self._blocks:
+            scratch = self._scratch[..., : theta.shape[-1]]
+            first *= self.beta_1
+            first += gradient
+            np.square(gradient, out=scratch)
+            second *= self.beta_2
+            second += scratch
+            np.sqrt(second, out=scratch)
+            scratch += epsilon
+            np.divide(first, scratch, out=scratch)
+            scratch *= rate
+            theta -= scratch
+
+
+def learning_rate_at(
+    schedule: str,
+    learning_rate: float,
+    *,
+    samples_seen: int,
+    power_t: float,
+    progress: float,
+) -> float:
+    """The learning rate of an epoch.
+
+    - 'invscaling': ``learning_rate / (samples_seen + 1) ** power_t``;
+    - 'cosine': ``learning_rate * (1 + cos(pi * progress)) / 2``, where ``progress``
+      is the part of the epochs that is over (Loshchilov and Hutter 2017, equation 5);
+    - 'constant' and 'adaptive': ``learning_rate`` (the plateaus of 'adaptive' have
+      been divided out by the epoch loop).
+    """
+    if schedule == "invscaling":
+        return learning_rate / math.pow(samples_seen + 1, power_t)
+    if schedule == "cosine":
+        return learning_rate * (1 + math.cos(math.pi * progress)) / 2
+    return learning_rate
+
+
+def flush_subnormals(*vectors: Array) -> None:
+    """Set to zero, in place, what has decayed below the smallest normal number.
+
+    With L2, the weights and moments of dead units decay into the subnormal numbers,
+    where arithmetic is many times slower.
+    """
+    for vector in vectors:
+        vector[np.abs(vector) < np.finfo(vector.dtype).tiny] = 0

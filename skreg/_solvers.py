@@ -1,0 +1,244 @@
+"""The epoch loop and L-BFGS: they take an objective and return a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, minimize
+
+from skreg._objective import Batch, Objective
+from skreg._optimizers import SGD, Adam, flush_subnormals, learning_rate_at
+from skreg._stopping import Plateau
+
+Array = NDArray[Any]
+
+# A plateau at this 'adaptive' learning rate or below ends the training.
+SMALLEST_RATE = 1e-6
+
+
+class Batches(Protocol):
+    """The training rows, batch by batch."""
+
+    @property
+    def n_rows(self) -> int: ...
+
+    def epoch(self) -> Iterable[tuple[int, Iterable[Batch]]]:
+        """The batches of one epoch: how many rows each has, and its chunks."""
+        ...
+
+
+@dataclass
+class Result:
+    """What a solver found.
+
+    ``theta`` is the best epoch's where a validation score was watched, otherwise
+    the last. ``best_epoch`` counts from 1. ``interrupt`` is a KeyboardInterrupt
+    that ended the training: the weights are those that it had reached.
+    """
+
+    theta: Array
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    n_epochs: int = 0
+    samples_seen: int = 0
+    converged: bool = False
+    message: str = ""
+    learning_rate: float = math.nan
+    loss: float = math.nan
+    interrupt: KeyboardInterrupt | None = None
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What the loop tells after each epoch (for L-BFGS, each iteration)."""
+
+    epoch: int
+    loss: float
+    validation_score: float | None
+
+
+Report = Callable[[EpochReport], None]
+Validate = Callable[[], float]
+
+
+class DivergedError(ArithmeticError):
+    """The loss, or a weight, is no longer finite."""
+
+    def __init__(self, epoch: int, learning_rate: float | None) -> None:
+        super().__init__(epoch, learning_rate)
+        self.epoch = epoch
+        self.learning_rate = learning_rate
+
+
+class _Watch:
+    """Writes down each epoch's loss and score, and keeps the best weights."""
+
+    def __init__(
+        self,
+        theta: Array,
+        plateau: Plateau,
+        validate: Validate | None,
+        report: Report | None,
+    ) -> None:
+        self.result = Result(theta)
+        self.plateau = plateau
+        self._validate = validate
+        self._report = report
+        self._best_theta = None if validate is None else theta.copy()
+
+    def epoch_ended(self, loss: float) -> None:
+        result = self.result
+        result.n_epochs += 1
+        result.loss = loss
+        result.loss_curve.append(loss)
+        score = None
+        if self._validate is not None:
+            score = self._validate()
+            result.validation_scores.append(score)
+        if self.plateau.update(-loss if score is None else score):
+            result.best_epoch = result.n_epochs
+            if self._best_theta is not None:
+                self._best_theta[...] = result.theta
+        if self._report is not None:
+            self._report(EpochReport(result.n_epochs, loss, score))
+
+    def finished(self) -> Result:
+        if self._best_theta is not None and self.result.best_epoch:
+            self.result.theta = self._best_theta
+        return self.result
+
+
+def descend(
+    objective: Objective,
+    batches: Batches,
+    optimizer: SGD | Adam,
+    plateau: Plateau,
+    *,
+    schedule: str,
+    learning_rate: float,
+    power_t: float,
+    max_iter: int,
+    samples_seen: int = 0,
+    validate: Validate | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Epochs of gradient steps until ``max_iter`` or a plateau.
+
+    At a plateau the 'adaptive' schedule divides the learning rate by five, and goes
+    on until it is at most 1e-6. The 'cosine' schedule ends with its last epoch, and
+    has then converged by definition.
+    """
+    watch = _Watch(objective.theta, plateau, validate, report)
+    result = watch.result
+    result.samples_seen, result.learning_rate = samples_seen, learning_rate
+    try:
+        for epoch in range(max_iter):
+            rate = learning_rate_at(
+                schedule,
+                result.learning_rate,
+                samples_seen=result.samples_seen,
+                power_t=power_t,
+                progress=epoch / max_iter,
+            )
+            loss = _run_epoch(objective, batches, optimizer, rate)
+            flush_subnormals(objective.theta, *optimizer.moments)
+            if not (math.isfinite(loss) and np.isfinite(objective.theta).all()):
+                raise DivergedError(epoch + 1, rate)
+            result.samples_seen += batches.n_rows
+            watch.epoch_ended(loss)
+            if plateau.exhausted:
+                if schedule != "adaptive" or result.learning_rate <= SMALLEST_RATE:
+                    result.converged = True
+                    break
+                result.learning_rate /= 5
+                plateau.restart()
+        else:
+            result.converged = schedule == "cosine"
+    except KeyboardInterrupt as interrupt:
+        result.interrupt = interrupt
+    return watch.finished()
+
+
+def _run_epoch(
+    objective: Objective, batches: Batches, optimizer: SGD | Adam, rate: float
+) -> float:
+    """One step for each batch; the mean of their losses, by rows."""
+    total = 0.0
+    for n_rows, chunks in batches.epoch():
+        loss = float(objective(chunks))
+        if not math.isfinite(loss):
+            return loss
+        optimizer.step(rate)
+        total += n_rows * loss
+    return total / batches.n_rows
+
+
+def lbfgs(
+    objective: Objective,
+    batches: Batches,
+    plateau: Plateau,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    samples_seen: int = 0,
+    validate: Validate | None = None,
+    report: Report | None = None,
+) -> Result:
+    """L-BFGS of scipy on the one full batch of ``batches``.
+
+    It ends when no component of the gradient is larger than ``tol``, when the loss
+    no longer changes, or at a plateau of the validation score.
+    """
+    theta = objective.theta
+    watch = _Watch(theta, plateau, validate, report)
+    result = watch.result
+    result.samples_seen = samples_seen
+    reached = theta.copy()
+
+    def cost_and_gradient(x: Array) -> tuple[float, Array]:
+        theta[...] = x
+        ((_, chunks),) = batches.epoch()
+        loss = float(objective(chunks))
+        result.samples_seen += batches.n_rows
+        if not math.isfinite(loss):
+            raise DivergedError(result.n_epochs + 1, None)
+        return loss, objective.gradient.astype(np.float64)
+
+    def iteration_ended(intermediate_result: OptimizeResult) -> None:
+        reached[...] = theta[...] = intermediate_result.x
+        watch.epoch_ended(float(intermediate_result.fun))
+        if validate is not None and plateau.exhausted:
+            raise StopIteration
+
+    precision = np.finfo(theta.dtype).eps
+    try:
+        found = minimize(
+            cost_and_gradient,
+            theta.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=iteration_ended,
+            options={
+                "maxiter": max_iter,
+                "maxfun": max_fun,
+                "gtol": tol,
+                # scipy's own 1e7 * eps of float64, or what float32 can resolve
+                "ftol": max(2.2e-9, 10 * precision),
+            },
+        )
+        theta[...] = found.x
+        stopped_early = validate is not None and plateau.exhausted
+        result.converged = bool(found.success) or stopped_early
+        result.message = str(found.message)
+        result.loss = float(found.fun)
+    except KeyboardInterrupt as interrupt:
+        theta[...] = reached
+        result.interrupt = interrupt
+    return watch.finished()

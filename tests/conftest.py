@@ -1,0 +1,13 @@
+"""Settings for all tests: hypothesis profiles and pictures without a screen."""
+
+import os
+
+from hypothesis import settings
+
+# For the tests and for the commands that they start. Matplotlib reads it when imported.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# No deadline: the first call of a function is often the slow one.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
