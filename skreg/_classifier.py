@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from types import MethodType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,34 +21,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skreg._activations import ACTIVATIONS
 from skreg._data import (
-    Batches,
     Target,
-    TrainingSet,
     check_y,
     infer_target,
     target_of_classes,
     training_set,
 )
-from skreg._dropout import Masks
 from skreg._loss import OUTPUTS
-from skreg._network import chunk_rows, logits_by_chunks
-from skreg._objective import Objective
-from skreg._optimizers import SGD, Adam
-from skreg._parameters import Layer, Layout, initial_theta, theta_of
-from skreg._solvers import (
-    DivergedError,
-    EpochReport,
-    Result,
-    Validate,
-    descend,
-    lbfgs,
-)
-from skreg._stopping import Plateau
+from skreg._network import logits_by_chunks
+from skreg._parameters import Layer
+from skreg._solvers import Result
+from skreg._training import Before, Trained, train
 
 Array = NDArray[Any]
 
 _FLOATS = (np.float64, np.float32)
-_AUTO_BATCH_SIZE = 200
 
 
 class _UnavailableError(AttributeError, ValueError):
@@ -90,99 +77,6 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-class _Streams(NamedTuple):
-    """Three independent random streams, and a seed for the validation split.
-
-    ``keep_prob`` changes neither the initial weights nor the order of the rows.
-    """
-
-    weights: np.random.Generator
-    order: np.random.Generator
-    masks: np.random.BitGenerator
-    split_seed: int
-
-
-def random_streams(
-    random_state: int | np.random.RandomState | None, samples_seen: int = 0
-) -> _Streams:
-    """Streams from ``random_state``, others for a model that has seen samples.
-
-    None takes fresh entropy and leaves numpy's global stream alone.
-    """
-    entropy: Any = random_state
-    if isinstance(random_state, np.random.RandomState):
-        entropy = random_state.randint(0, 2**32, size=4, dtype=np.uint32)
-    root = np.random.SeedSequence(entropy)
-    split_seed = int(root.generate_state(1)[0])
-    if samples_seen:
-        root = np.random.SeedSequence(root.entropy, spawn_key=(samples_seen,))
-    weights, order, masks = (np.random.SFC64(child) for child in root.spawn(3))
-    return _Streams(
-        np.random.Generator(weights), np.random.Generator(order), masks, split_seed
-    )
-
-
-def hidden_layers(sizes: int | ArrayLike) -> tuple[int, ...]:
-    """``hidden_layer_sizes`` as a tuple of at least one positive int."""
-    layers: list[Any] = list(np.atleast_1d(np.asarray(sizes)))
-    if not layers or not all(isinstance(n, Integral) and int(n) > 0 for n in layers):
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r}: give one positive integer for each hidden "
-            "layer, and at least one, as in (100, 50)."
-        )
-    return tuple(int(n) for n in layers)
-
-
-def keep_prob_by_layer(
-    keep_prob: float | ArrayLike, hidden_units: tuple[int, ...], solver: str
-) -> tuple[float, ...]:
-    """``keep_prob`` of each hidden layer, in (0, 1]."""
-    keep_probs: list[Any]
-    if isinstance(keep_prob, Real):
-        keep_probs = [keep_prob] * len(hidden_units)
-    else:
-        keep_probs = list(np.atleast_1d(np.asarray(keep_prob)))
-        if len(keep_probs) != len(hidden_units):
-            raise ValueError(
-                f"keep_prob={keep_prob!r} has {len(keep_probs)} values, but there are "
-                f"{len(hidden_units)} hidden layers: give one float, or one for each "
-                "hidden layer."
-            )
-    if not all(isinstance(p, Real) and 0 < float(p) <= 1 for p in keep_probs):
-        raise ValueError(
-            f"keep_prob={keep_prob!r}: each value is the probability of keeping a "
-            "unit, a float above 0 and at most 1."
-        )
-    if solver == "lbfgs" and min(keep_probs) < 1:
-        raise ValueError(
-            f"keep_prob={keep_prob!r} does not go with solver='lbfgs', which needs an "
-            "objective that is the same at each evaluation. Set keep_prob=1.0, or "
-            "solver='adam' or 'sgd'."
-        )
-    return tuple(float(p) for p in keep_probs)
-
-
-def _minus_loss(objective: Objective, validation: TrainingSet) -> Validate:
-    """The score of early stopping: minus the loss on the validation rows."""
-    batches = Batches(
-        validation,
-        validation.n_rows,
-        chunk_rows=chunk_rows(objective.layout, validation.X.dtype),
-    )
-
-    def score() -> float:
-        ((_, chunks),) = batches.epoch()
-        return -float(objective.data_loss(chunks))
-
-    return score
-
-
-def _print_epoch(report: EpochReport) -> None:
-    print(f"Iteration {report.epoch}, loss = {report.loss:.8f}")
-    if report.validation_score is not None:
-        print(f"Validation score: {report.validation_score:.6f}")
 
 
 class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -535,8 +429,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             rows, labels = self._validated(X, y, reset=not goes_on)
             target = self._target if goes_on else None
             data = training_set(rows, labels, sample_weight, target)
-            result, state = self._train(data, goes_on=goes_on)
-            self._keep(result, data.target, state if self.warm_start else None)
+            trained = train(self, data, self._before if goes_on else None)
+            result = trained.result
+            self._keep(trained, data.target, state=self.warm_start)
             self.n_iter_ = result.n_epochs
             self.loss_curve_ = result.loss_curve
             self.best_loss_ = None
@@ -594,8 +489,10 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             rows, labels = self._validated(X, y, reset=not goes_on)
             target = self._target_of_partial_fit(labels, classes)
             data = training_set(rows, labels, sample_weight, target)
-            result, state = self._train(data, goes_on=goes_on, incremental=True)
-            self._keep(result, data.target, state)
+            before = self._before if goes_on else None
+            trained = train(self, data, before, incremental=True)
+            result = trained.result
+            self._keep(trained, data.target, state=True)
             self.n_iter_ = n_iter + result.n_epochs
             # No longer than that of a fit, however many calls there are.
             self.loss_curve_ = [*loss_curve, *result.loss_curve][-self.max_iter :]
@@ -627,175 +524,19 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             return infer_target(y)
         return target_of_classes(self.classes_)
 
-    def _train(
-        self, data: TrainingSet, *, goes_on: bool, incremental: bool = False
-    ) -> tuple[Result, dict[str, Any] | None]:
-        """What the solver found, and the state with which a later call goes on."""
-        hidden_units = hidden_layers(self.hidden_layer_sizes)
-        keep_probs = keep_prob_by_layer(self.keep_prob, hidden_units, self.solver)
-        layout = Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
-        samples_seen = self.t_ if goes_on else 0
-        dtype = data.X.dtype
-        if len(data.target.classes) == 1:
-            # The class is certain with any weights, and zero costs least.
-            theta = np.zeros(layout.n_parameters, dtype)
-            found = Result(theta, loss=0.0, samples_seen=samples_seen, converged=True)
-            return found, None
+    @property
+    def _before(self) -> Before:
+        """The model as it is, for a run that goes on from it."""
+        state = getattr(self, "_training_state", None)
+        return Before(self.coefs_, self.intercepts_, self.t_, state)
 
-        streams = random_streams(self.random_state, samples_seen)
-        state = getattr(self, "_training_state", None) if goes_on else None
-        if state is not None:
-            streams.order.bit_generator.state = state["order"]
-            streams.masks.state = state["masks"]
-        if goes_on:
-            theta = self._theta_of_before(layout, dtype)
-        else:
-            theta = initial_theta(layout, self.activation, streams.weights, dtype)
-
-        training, validation = data, None
-        if self.early_stopping:
-            training, validation = data.split(
-                self.validation_fraction, streams.split_seed
-            )
-        objective = Objective(
-            layout,
-            ACTIVATIONS[self.activation],
-            OUTPUTS[data.target.kind],
-            theta,
-            decay=self.lambd / training.total_weight,
-            fill_masks=Masks(keep_probs, hidden_units, streams.masks, dtype)
-            if min(keep_probs) < 1
-            else None,
-        )
-        batches = self._batches(training, layout, streams.order)
-        validate = None if validation is None else _minus_loss(objective, validation)
-        with np.errstate(all="ignore"):
-            try:
-                result, new_state = self._solve(
-                    objective, batches, validate, state, samples_seen, incremental
-                )
-            except DivergedError as error:
-                raise ValueError(self._divergence_text(error, data.X)) from None
-        if new_state is not None:
-            new_state["order"] = streams.order.bit_generator.state
-            new_state["masks"] = streams.masks.state
-        return result, new_state
-
-    def _batches(
-        self, training: TrainingSet, layout: Layout, order: np.random.Generator
-    ) -> Batches:
-        if self.batch_size == "full" or self.solver == "lbfgs":
-            batch_size = training.n_rows
-        elif self.batch_size == "auto":
-            batch_size = min(_AUTO_BATCH_SIZE, training.n_rows)
-        else:
-            batch_size = int(self.batch_size)
-        return Batches(
-            training,
-            batch_size,
-            chunk_rows=chunk_rows(layout, training.X.dtype),
-            generator=order if self.shuffle else None,
-        )
-
-    def _solve(
-        self,
-        objective: Objective,
-        batches: Batches,
-        validate: Validate | None,
-        state: dict[str, Any] | None,
-        samples_seen: int,
-        incremental: bool,
-    ) -> tuple[Result, dict[str, Any] | None]:
-        report = _print_epoch if self.verbose else None
-        plateau = Plateau(self.tol, self.n_iter_no_change)
-        if self.solver == "lbfgs":
-            result = lbfgs(
-                objective,
-                batches,
-                plateau,
-                max_iter=self.max_iter,
-                max_fun=self.max_fun,
-                tol=self.tol,
-                samples_seen=samples_seen,
-                validate=validate,
-                report=report,
-            )
-            return result, None
-        if self.solver == "sgd":
-            optimizer: SGD | Adam = SGD(
-                objective.theta,
-                objective.gradient,
-                momentum=self.momentum,
-                nesterov=self.nesterovs_momentum,
-            )
-        else:
-            optimizer = Adam(
-                objective.theta,
-                objective.gradient,
-                beta_1=self.beta_1,
-                beta_2=self.beta_2,
-                epsilon=self.epsilon,
-            )
-        rate_fraction = 1.0
-        if state is not None:
-            rate_fraction = state["rate_fraction"]
-            if incremental:
-                plateau.best, plateau.count = state["plateau"]
-            if state["solver"] == self.solver:
-                optimizer.n_steps = state["n_steps"]
-                for moment, saved in zip(
-                    optimizer.moments, state["moments"], strict=True
-                ):
-                    moment[...] = saved
-        if self.learning_rate == "cosine" and not self.early_stopping:
-            # The schedule, not a plateau on its way, says where the end is.
-            plateau.patience = math.inf
-        result = descend(
-            objective,
-            batches,
-            optimizer,
-            plateau,
-            schedule=self.learning_rate,
-            learning_rate=self.learning_rate_init * rate_fraction,
-            power_t=self.power_t,
-            max_iter=1 if incremental else self.max_iter,
-            samples_seen=samples_seen,
-            validate=validate,
-            report=report,
-        )
-        return result, {
-            "solver": self.solver,
-            "n_steps": optimizer.n_steps,
-            "moments": list(optimizer.moments),
-            "rate_fraction": result.learning_rate / self.learning_rate_init,
-            "plateau": (plateau.best, plateau.count),
-        }
-
-    def _theta_of_before(self, layout: Layout, dtype: Any) -> Array:
-        theta = theta_of(self.coefs_, self.intercepts_, dtype)
-        before = tuple(len(b) for b in self.intercepts_[:-1])
-        if before != layout.hidden_units:
-            raise ValueError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r}, but the model that "
-                f"is to be trained further has hidden layers of {before} units. Set "
-                f"hidden_layer_sizes={before}, or fit anew with warm_start=False."
-            )
-        return theta
-
-    def _keep(
-        self, result: Result, target: Target, state: dict[str, Any] | None
-    ) -> None:
+    def _keep(self, trained: Trained, target: Target, *, state: bool) -> None:
         """Write the fitted attributes that fit and partial_fit have in common."""
-        units = (
-            self.n_features_in_,
-            *hidden_layers(self.hidden_layer_sizes),
-            target.n_outputs,
-        )
-        layers = Layout(units).layers(result.theta)
+        result, layers, _ = trained
         self.coefs_ = [W.T for W, _ in layers]
         self.intercepts_ = [b[:, 0] for _, b in layers]
         self.classes_ = target.classes
-        self.n_layers_ = len(units)
+        self.n_layers_ = len(layers) + 1
         self.n_outputs_ = target.n_outputs
         self.out_activation_ = OUTPUTS[target.kind].activation
         self.loss_ = result.loss
@@ -809,26 +550,10 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             self.validation_scores_ = scores
             self.best_validation_score_ = max(scores, default=-result.loss)
             self.best_n_iter_ = result.best_epoch
-        if state is not None:
-            self._training_state = state
-        elif hasattr(self, "_training_state"):
-            del self._training_state
-
-    def _divergence_text(self, error: DivergedError, X: Array) -> str:
-        largest = np.maximum(X.max(axis=0), -X.min(axis=0))
-        column = int(largest.argmax())
-        names = getattr(self, "feature_names_in_", None)
-        name = "" if names is None else f" ({names[column]!r})"
-        rate = ""
-        if error.learning_rate is not None:
-            rate = f" at a learning rate of {error.learning_rate:.3g}"
-        return (
-            f"Training diverged: the loss or a weight was not finite in epoch "
-            f"{error.epoch}{rate}. The largest magnitude in X is "
-            f"{largest[column]:.3g}, in column {column}{name}. Scale the features, for "
-            "example with sklearn.preprocessing.StandardScaler, or lower "
-            f"learning_rate_init={self.learning_rate_init!r} or lambd={self.lambd!r}."
-        )
+        if state:
+            self._training_state = trained.state
+        else:
+            self.__dict__.pop("_training_state", None)
 
     def _warn_of_no_convergence(self, result: Result) -> None:
         if self.solver == "lbfgs":

@@ -7,6 +7,7 @@ cache through all the lines of the formula.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,20 @@ def _blocks(*vectors: Array) -> list[tuple[Array, ...]]:
     ]
 
 
-class SGD:
+class _Optimizer:
+    """What the optimisers share: their state, to be taken out and put back."""
+
+    n_steps: int
+    moments: tuple[Array, ...]
+
+    def resume(self, n_steps: int, moments: Sequence[Array]) -> None:
+        """Go on from what ``n_steps`` and ``moments`` were."""
+        self.n_steps = n_steps
+        for moment, saved in zip(self.moments, moments, strict=True):
+            moment[...] = saved
+
+
+class SGD(_Optimizer):
     """v = momentum v - η g; θ += v, or θ += momentum v - η g with Nesterov's.
 
     The rules of ``MLPClassifier``. With ``momentum=0`` it is θ -= η g.
@@ -41,11 +55,7 @@ class SGD:
         self.velocity = np.zeros_like(theta)
         self._scratch = np.empty_like(theta[..., :_BLOCK])
         self._blocks = _blocks(theta, gradient, self.velocity)
-
-    @property
-    def moments(self) -> tuple[Array, ...]:
-        """The vectors that a later call needs to go on."""
-        return (self.velocity,)
+        self.moments = (self.velocity,)
 
     def step(self, learning_rate: float) -> None:
         """Move θ once along the gradient that is in its vector now."""
@@ -66,7 +76,7 @@ class SGD:
                 theta += velocity
 
 
-class Adam:
+class Adam(_Optimizer):
     """m = β1 m + (1 - β1) g, v = β2 v + (1 - β2) g², θ -= η_t m / (√v + ε).
 
     η_t = η √(1 - β2ᵗ) / (1 - β1ᵗ) (Kingma and Ba 2015, end of section 2), as in
@@ -91,11 +101,7 @@ class Adam:
         self.n_steps = 0
         self._scratch = np.empty_like(theta[..., :_BLOCK])
         self._blocks = _blocks(theta, gradient, self.first_moment, self.second_moment)
-
-    @property
-    def moments(self) -> tuple[Array, ...]:
-        """The vectors that a later call needs to go on."""
-        return self.first_moment, self.second_moment
+        self.moments = (self.first_moment, self.second_moment)
 
     def step(self, learning_rate: float) -> None:
         """Move θ once along the gradient that is in its vector now."""
