@@ -1,11 +1,11 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
 To read the code, follow the data: ``_classifier`` (the estimator) → ``_training`` (one
-run of a solver) → ``_data`` (validated rows, batches) → ``_solvers`` (epochs, L-BFGS; with ``_stopping`` and
-``_optimizers``) → ``_objective`` (J and its gradient) → ``_network`` (forward and
-backward; with ``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the
-flat vector θ). A file imports only files further down that list. ``functional`` has
-the documents' functions, on the same engine.
+run of a solver) → ``_data`` (validated rows, batches) → ``_solvers`` (epochs, L-BFGS;
+with ``_stopping`` and ``_optimizers``) → ``_objective`` (J and its gradient) →
+``_network`` (forward and backward; with ``_loss``, ``_activations`` and ``_dropout``) →
+``_parameters`` (the flat vector θ). A file imports only files further down that list.
+``functional`` has the documents' functions, on the same engine.
 """
 
 from skreg._classifier import RegularizedMLPClassifier
