@@ -1,11 +1,13 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
-To read the code, follow the data: ``_classifier`` (the estimator) → ``_training`` (one
-run of a solver) → ``_data`` (validated rows, batches) → ``_solvers`` (epochs, L-BFGS;
-with ``_stopping`` and ``_optimizers``) → ``_objective`` (J and its gradient) →
-``_network`` (forward and backward; with ``_loss``, ``_activations`` and ``_dropout``) →
-``_parameters`` (the flat vector θ). A file imports only files further down that list.
-``functional`` has the documents' functions, on the same engine.
+To read the code, follow the data: ``_classifier`` (the estimator; with ``_guards``) →
+``_training`` (one run of a solver; with ``_settings``, the checked parameters and the
+random streams) → ``_data`` (validated rows, batches) → ``_solvers`` (epochs, L-BFGS;
+with ``_observers``, ``_stopping`` and ``_optimizers``) → ``_objective`` (J and its
+gradient) → ``_network`` (forward and backward; with ``_loss``, ``_activations`` and
+``_dropout``) → ``_parameters`` (the flat vector θ). ``functional`` has the documents'
+functions, on the same engine. A file imports only files further down the table in
+``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier

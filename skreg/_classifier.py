@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
-from types import MethodType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
+from sklearn.metrics import get_scorer_names
+from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,64 +21,34 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skreg._activations import ACTIVATIONS
 from skreg._data import (
     Target,
+    TrainingSet,
     check_y,
     infer_target,
     target_of_classes,
     training_set,
+    validation_set,
 )
-from skreg._loss import OUTPUTS
-from skreg._network import logits_by_chunks
+from skreg._guards import available_if_incremental, unchanged_on_error
+from skreg._loss import OUTPUTS, Output
+from skreg._network import by_chunks, filled, input_gradients
+from skreg._observers import CallbackSupport, FitTask
 from skreg._parameters import Layer
+from skreg._settings import keep_prob_by_layer, random_streams
 from skreg._solvers import Result
-from skreg._training import Before, Trained, train
+from skreg._training import (
+    Before,
+    Trained,
+    dropout,
+    model_attributes,
+    train,
+)
 
 Array = NDArray[Any]
 
 _FLOATS = (np.float64, np.float32)
 
 
-class _UnavailableError(AttributeError, ValueError):
-    """A method that the parameters rule out: hasattr() is false, the text says why."""
-
-
-class _available_if_incremental:
-    """``partial_fit`` exists where the parameters allow it."""
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
-        if estimator is None:
-            return self._method
-        if estimator.solver == "lbfgs":
-            raise _UnavailableError(
-                "partial_fit is only available for the solvers 'sgd' and 'adam', but "
-                "solver='lbfgs': each L-BFGS run needs all of the data. Set "
-                "solver='adam', or use fit with warm_start=True."
-            )
-        if estimator.early_stopping:
-            raise _UnavailableError(
-                "partial_fit does not support early_stopping=True: one call sees a "
-                "part of the data once, so there is nothing to stop. Set "
-                "early_stopping=False, and score rows held out between the calls."
-            )
-        return MethodType(self._method, estimator)
-
-
-@contextmanager
-def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """A call that fails leaves the estimator with what it had."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
+class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
     """J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², with inverted dropout.
 
     A neural network whose hidden layers are
@@ -104,16 +73,34 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         - 'logistic': the sigmoid 1 / (1 + exp(-z));
         - 'identity': z, for a linear bottleneck.
 
-    lambd : float, default=1.0
-        The strength of the L2 penalty on the weights, at least 0; biases are not
-        penalised. It has the scale of ``MLPClassifier``'s ``alpha`` in full batch: it
-        is divided by the total training weight m whatever the batch size is. 0 turns
-        it off.
+    lambd : float or array-like of shape (n_hidden_layers + 1,), default=1.0
+        The strength of the L2 penalty on the weights, at least 0; one for all layers,
+        or one for each weight matrix (W1, W2, …). Biases are not penalised. It has
+        the scale of ``MLPClassifier``'s ``alpha`` in full batch: it is divided by the
+        total training weight m whatever the batch size is. 0 turns it off.
 
     keep_prob : float or array-like of shape (n_hidden_layers,), default=1.0
         The probability of keeping a hidden unit in training, above 0 and at most 1;
         one for all hidden layers, or one for each. 1 turns dropout off. It is rounded
         to a multiple of 1/65536, and the kept units are divided by the rounded value.
+
+    input_keep_prob : float, default=1.0
+        The probability of keeping an input value in training, above 0 and at most 1.
+        Srivastava et al. (2014) advise 0.8 where ``keep_prob`` is 0.5. Of a sparse X
+        the stored values are dropped, with other masks than those of the same X dense.
+
+    max_norm : float or None, default=None
+        The largest Euclidean norm of the weights that come into a hidden unit; after
+        each step they are scaled back to it (Srivastava et al. 2014, section 5.1).
+        None is for no limit. It does not go with 'lbfgs'.
+
+    class_weight : dict, 'balanced', list of dict or None, default=None
+        The weight of each class, which multiplies the sample weights. 'balanced' is
+        total weight / (number of classes * weight of the class), where
+        ``sample_weight`` counts. The loss on validation rows has them too; a scorer
+        has not. In multilabel problems 'balanced' or a dict for each
+        label; the weights of a row's labels are multiplied. ``partial_fit`` does not
+        take 'balanced'.
 
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         - 'adam': stochastic gradient descent with adaptive moments (Kingma and Ba
@@ -159,9 +146,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         takes fresh entropy; numpy's global stream is never touched.
 
     tol : float, default=1e-4
-        An epoch improves if it lowers the loss (with ``early_stopping``, the loss on
-        the validation rows) by at least ``tol``. For 'lbfgs', the largest component of
-        the gradient at which it has converged.
+        An epoch improves if it lowers the loss (with ``early_stopping``, if it raises
+        the score on the validation rows) by at least ``tol``. For 'lbfgs', the
+        largest component of the gradient at which it has converged.
 
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
@@ -177,14 +164,25 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         Whether the momentum of 'sgd' is Nesterov's.
 
     early_stopping : bool, default=False
-        Whether to set rows aside, stop when the loss on them has not improved by
+        Whether to set rows aside, stop when the score on them has not improved by
         ``tol`` in ``n_iter_no_change`` epochs in a row, and restore the best epoch's
         weights. The rows are stratified by class, except in multilabel problems; a
-        class with a single row stays in training.
+        class with a single row stays in training. ``X_val`` and ``y_val`` of ``fit``
+        replace them.
+
+    scoring : str, callable or None, default='loss'
+        The score that early stopping watches: 'loss' is minus the loss on the
+        validation rows, without the penalty; otherwise the name of a scorer, a
+        callable ``scorer(estimator, X, y)``, or None for :meth:`score`. Where ``fit``
+        got weights, the scorer gets those of the validation rows as ``sample_weight``.
+
+    train_scores : bool, default=False
+        Whether to compute the same score on the training rows after each epoch, for
+        ``train_scores_``. It takes a pass over them.
 
     validation_fraction : float, default=0.1
-        The part of the rows that early stopping sets aside, at least one for each
-        class that has two.
+        The part of the rows of each class that early stopping sets aside, at least
+        one of each class that has two.
 
     beta_1 : float, default=0.9
         The decay of Adam's first moment, in [0, 1).
@@ -224,11 +222,15 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         The loss of each epoch; after ``partial_fit``, of the last ``max_iter`` calls.
 
     validation_scores_ : list of float or None
-        With ``early_stopping``, minus the loss on the validation rows after each epoch,
-        without the penalty. Greater is better.
+        With ``early_stopping``, the score of the validation rows after each epoch;
+        for ``scoring='loss'`` minus their loss, without the penalty and dropout.
+        Greater is better.
 
     best_validation_score_ : float or None
         The best of them, which is that of the weights kept.
+
+    train_scores_ : list of float or None
+        The same of the training rows, with ``train_scores=True``.
 
     best_n_iter_ : int
         The epoch, counted from 1, whose weights the model has.
@@ -242,7 +244,8 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         'cosine'.
 
     t_ : int
-        The number of training rows seen by the solver, counted each time.
+        The number of training rows that the solver went through, summed over epochs;
+        for 'lbfgs', over evaluations.
 
     n_layers_ : int
         The number of layers, inputs and outputs included.
@@ -266,6 +269,11 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    W starts as in ``MLPClassifier``, uniform in ±sqrt(6 / (n_in + n_out)) (2 in place
+    of 6 for 'logistic'; Glorot and Bengio 2010, equation 16). Biases start at zero but
+    for those of the output layer: ``fit`` starts them at the log-odds of the classes'
+    frequencies, so that rare classes need not be learnt step by step.
+
     Sample weights are divided by their mean. A weight of k is the same as the row k
     times over (exactly in full batch), and a row of weight 0 the same as no row. With
     one class only in y the model is constant.
@@ -276,6 +284,14 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
     simple way to prevent neural networks from overfitting. JMLR 15.
 
     Kingma and Ba (2015). Adam: a method for stochastic optimization. ICLR.
+
+    Gal and Ghahramani (2016). Dropout as a Bayesian approximation. ICML.
+
+    Glorot and Bengio (2010). Understanding the difficulty of training deep feedforward
+    neural networks. AISTATS.
+
+    Loshchilov and Hutter (2017). SGDR: stochastic gradient descent with warm restarts.
+    ICLR.
 
     Examples
     --------
@@ -304,8 +320,11 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "lambd": [Interval(Real, 0, np.inf, closed="left")],
+        "lambd": [Interval(Real, 0, np.inf, closed="left"), "array-like"],
         "keep_prob": [Interval(Real, 0, 1, closed="right"), "array-like"],
+        "input_keep_prob": [Interval(Real, 0, 1, closed="right")],
+        "max_norm": [Interval(Real, 0, np.inf, closed="neither"), None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "batch_size": [
             StrOptions({"auto", "full"}),
@@ -323,6 +342,8 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "train_scores": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -339,8 +360,11 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         hidden_layer_sizes: int | ArrayLike = (100, 50),
         activation: str = "relu",
         *,
-        lambd: float = 1.0,
+        lambd: float | ArrayLike = 1.0,
         keep_prob: float | ArrayLike = 1.0,
+        input_keep_prob: float = 1.0,
+        max_norm: float | None = None,
+        class_weight: str | dict[Any, float] | list[dict[Any, float]] | None = None,
         solver: str = "adam",
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
@@ -355,6 +379,8 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
+        scoring: str | Callable[..., float] | None = "loss",
+        train_scores: bool = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -366,6 +392,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         self.activation = activation
         self.lambd = lambd
         self.keep_prob = keep_prob
+        self.input_keep_prob = input_keep_prob
+        self.max_norm = max_norm
+        self.class_weight = class_weight
         self.solver = solver
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -380,6 +409,8 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
+        self.scoring = scoring
+        self.train_scores = train_scores
         self.validation_fraction = validation_fraction
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -391,13 +422,20 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Minimise J on the rows of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows. float32 and float64 are computed in their own precision, other
             types in float64. Scale the columns first, for example with
             ``StandardScaler``.
@@ -405,6 +443,14 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             The classes; or 0 and 1 for each label of a multilabel problem.
         sample_weight : array-like of shape (n_samples,), default=None
             The weight of each row, at least 0; None for equal weights.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows for ``early_stopping``, in place of some of those of X. In a pipeline
+            they go through the same steps with ``Pipeline(...,
+            transform_input=["X_val"])`` and metadata routing.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            The classes of these rows.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            The weights of these rows.
 
         Returns
         -------
@@ -423,27 +469,50 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         -----
         ConvergenceWarning
             If ``max_iter`` ends the training; ``converged_`` is then False.
+
+        Examples
+        --------
+        Early stopping on rows of one's own choice:
+
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.model_selection import train_test_split
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X_train, X_val, y_train, y_val = train_test_split(X, y, random_state=0)
+        >>> model = RegularizedMLPClassifier(
+        ...     early_stopping=True, max_iter=1000, random_state=0
+        ... ).fit(X_train, y_train, X_val=X_val, y_val=y_val)
+        >>> len(model.validation_scores_) == model.n_iter_
+        True
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             goes_on = self.warm_start and hasattr(self, "coefs_")
             rows, labels = self._validated(X, y, reset=not goes_on)
             target = self._target if goes_on else None
-            data = training_set(rows, labels, sample_weight, target)
-            trained = train(self, data, self._before if goes_on else None)
+            data = training_set(rows, labels, sample_weight, target, self.class_weight)
+            validation = self._validation_set(X_val, y_val, sample_weight_val, data)
+            task = FitTask(self, self._callback_data(X, rows, labels, sample_weight))
+            before = self._before if goes_on else None
+            trained = train(self, data, before, validation=validation, task=task)
             result = trained.result
             self._keep(trained, data.target, state=self.warm_start)
             self.n_iter_ = result.n_epochs
             self.loss_curve_ = result.loss_curve
+            self.converged_ = result.converged
+            self.best_n_iter_ = result.n_epochs
             self.best_loss_ = None
-            if not self.early_stopping:
+            if self.early_stopping:
+                self.best_n_iter_ = result.best_epoch
+            else:
                 self.best_loss_ = min(result.loss_curve, default=result.loss)
         if result.interrupt is not None:
             raise result.interrupt
+        task.close()
         if not result.converged:
             self._warn_of_no_convergence(result)
         return self
 
-    @_available_if_incremental
+    @available_if_incremental
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -457,10 +526,11 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         The optimiser, the random streams and the counters go on from call to call.
         The m that divides ``lambd`` is the total weight of the call's rows. It is
         available for the solvers 'sgd' and 'adam', without ``early_stopping``.
+        Callbacks are not called.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             The classes; or 0 and 1 for each label of a multilabel problem.
@@ -479,8 +549,27 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter, X, y, a weight or ``classes`` is wrong, or if training
             diverges. The estimator keeps what it had.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(random_state=0)
+        >>> for rows in (slice(0, 75), slice(75, 150)):
+        ...     model = model.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+        >>> model.n_iter_, model.t_
+        (2, 150)
         """
-        with _unchanged_on_error(self):
+        # _fit_context leaves out the check once the estimator is fitted.
+        self._validate_params()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not for partial_fit, where a "
+                "call sees a part of the rows. Give a dict of weights, or "
+                "sample_weight."
+            )
+        with unchanged_on_error(self):
             goes_on = hasattr(self, "coefs_")
             n_iter, loss_curve, best_loss = 0, [], math.inf
             if goes_on:
@@ -488,26 +577,66 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
                 best_loss = math.inf if self.best_loss_ is None else self.best_loss_
             rows, labels = self._validated(X, y, reset=not goes_on)
             target = self._target_of_partial_fit(labels, classes)
-            data = training_set(rows, labels, sample_weight, target)
+            data = training_set(rows, labels, sample_weight, target, self.class_weight)
             before = self._before if goes_on else None
             trained = train(self, data, before, incremental=True)
             result = trained.result
             self._keep(trained, data.target, state=True)
-            self.n_iter_ = n_iter + result.n_epochs
+            self.n_iter_ = self.best_n_iter_ = n_iter + result.n_epochs
             # No longer than that of a fit, however many calls there are.
             self.loss_curve_ = [*loss_curve, *result.loss_curve][-self.max_iter :]
-            self.best_loss_ = min([best_loss, *result.loss_curve])
+            self.best_loss_ = min(best_loss, result.loss)
+            self.converged_ = False
         if result.interrupt is not None:
             raise result.interrupt
         return self
 
     def _validated(
-        self, X: ArrayLike, y: ArrayLike, *, reset: bool
-    ) -> tuple[Array, Array]:
+        self, X: ArrayLike, y: ArrayLike, *, reset: bool, dtype: Any = _FLOATS
+    ) -> tuple[Any, Array]:
         rows, labels = validate_data(
-            self, X, y, dtype=_FLOATS, order="C", multi_output=True, reset=reset
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=dtype,
+            order="C",
+            multi_output=True,
+            reset=reset,
         )
         return rows, check_y(labels)
+
+    def _validation_set(
+        self,
+        X_val: ArrayLike | None,
+        y_val: ArrayLike | None,
+        sample_weight_val: ArrayLike | None,
+        training: TrainingSet,
+    ) -> TrainingSet | None:
+        if X_val is None and y_val is None and sample_weight_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError(
+                "X_val and y_val go together, and sample_weight_val with them: give "
+                "both, or none."
+            )
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are for early stopping, but early_stopping=False. "
+                "Set early_stopping=True, or leave them out."
+            )
+        rows, labels = self._validated(
+            X_val, y_val, reset=False, dtype=training.X.dtype
+        )
+        return validation_set(rows, labels, sample_weight_val, training)
+
+    def _callback_data(
+        self, X: Any, rows: Any, labels: Array, sample_weight: ArrayLike | None
+    ) -> dict[str, Any]:
+        """What the hooks of callbacks get: a table keeps the names of its columns."""
+        named = hasattr(self, "feature_names_in_")
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return {"X": X if named else rows, "y": labels, "metadata": metadata}
 
     @property
     def _target(self) -> Target:
@@ -519,9 +648,12 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
     def _target_of_partial_fit(self, y: Array, classes: ArrayLike | None) -> Target:
         if hasattr(self, "coefs_") and self._target.kind == "multilabel":
             return self._target
-        first = _check_partial_fit_first_call(self, classes)
-        if first and y.ndim == 2:
+        if not hasattr(self, "coefs_") and y.ndim == 2:
+            # The columns of y say how many labels there are.
             return infer_target(y)
+        if _check_partial_fit_first_call(self, classes):
+            # Unlike the check, it keeps the dtype of the classes.
+            return infer_target(np.asarray(classes))
         return target_of_classes(self.classes_)
 
     @property
@@ -533,40 +665,31 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
     def _keep(self, trained: Trained, target: Target, *, state: bool) -> None:
         """Write the fitted attributes that fit and partial_fit have in common."""
         result, layers, _ = trained
-        self.coefs_ = [W.T for W, _ in layers]
-        self.intercepts_ = [b[:, 0] for _, b in layers]
-        self.classes_ = target.classes
-        self.n_layers_ = len(layers) + 1
-        self.n_outputs_ = target.n_outputs
-        self.out_activation_ = OUTPUTS[target.kind].activation
+        self.__dict__.update(model_attributes(layers, target))
         self.loss_ = result.loss
         self.t_ = result.samples_seen
-        self.converged_ = result.converged
         self.validation_scores_ = None
         self.best_validation_score_ = None
-        self.best_n_iter_ = result.n_epochs
         if self.early_stopping:
-            scores = result.validation_scores
-            self.validation_scores_ = scores
-            self.best_validation_score_ = max(scores, default=-result.loss)
-            self.best_n_iter_ = result.best_epoch
+            self.validation_scores_ = result.validation_scores
+            self.best_validation_score_ = result.best_score
+        self.train_scores_ = result.train_scores if self.train_scores else None
         if state:
             self._training_state = trained.state
         else:
             self.__dict__.pop("_training_state", None)
 
     def _warn_of_no_convergence(self, result: Result) -> None:
+        remedy = f"Raise max_iter={self.max_iter} or tol={self.tol}, or set "
+        remedy += "learning_rate='cosine', which is done at max_iter."
         if self.solver == "lbfgs":
-            reason = f" ({result.message})"
-            remedy = f"max_iter={self.max_iter} or max_fun={self.max_fun}"
-            instead = ""
-        else:
-            reason, remedy = "", f"max_iter={self.max_iter}"
-            instead = ", or set learning_rate='cosine', which is done at max_iter"
+            remedy = f"Raise max_iter={self.max_iter}."
+            if result.n_epochs < self.max_iter:
+                remedy = f"Raise max_fun={self.max_fun}, or scale the features."
+            remedy = f"scipy says {result.message!r}. {remedy}"
         warnings.warn(
             f"solver={self.solver!r} stopped after {result.n_epochs} iterations "
-            f"before it had converged{reason}. Raise {remedy}, or raise "
-            f"tol={self.tol}{instead}.",
+            f"before it had converged. {remedy}",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -578,7 +701,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
 
         Returns
@@ -586,8 +709,26 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             The classes; in multilabel problems 1 for each label whose probability is
             above 0.5, otherwise 0.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=50, random_state=0
+        ... ).fit(X, y)
+        >>> model.predict(X[[0, 149]])
+        array([0, 2])
         """
-        decisions = self._by_chunks(X, "decisions")
+        decisions = self._by_chunks(X, self._output.decisions)
         return self._target.decode(decisions)
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -597,7 +738,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
 
         Returns
@@ -606,8 +747,26 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             The probability of each class, in the order of ``classes_``; in multilabel
             problems that of each label, and the rows do not add up to one. The dtype
             is that of X, float32 or float64.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=50, random_state=0
+        ... ).fit(X, y)
+        >>> model.predict_proba(X[:5]).shape
+        (5, 3)
         """
-        return self._by_chunks(X, "probabilities")
+        return self._by_chunks(X, self._output.probabilities)
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Logarithm of the probabilities, from the logits.
@@ -616,22 +775,40 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
 
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=50, random_state=0
+        ... ).fit(X, y)
+        >>> model.predict_log_proba(X[:5] * 1e4).min() < -1000
+        np.True_
         """
-        return self._by_chunks(X, "log_probabilities")
+        return self._by_chunks(X, self._output.log_probabilities)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """The logits Z3 = W3 A2 + b3.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
 
         Returns
@@ -639,16 +816,45 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
         logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             For two classes (n_samples,), the logit of ``classes_[1]``; otherwise one
             column for each class or label.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=50, random_state=0
+        ... ).fit(X, y)
+        >>> model.decision_function(X[:5]).argmax(axis=1)
+        array([0, 0, 0, 0, 0])
         """
-        logits = self._by_chunks(X, "logits")
+        logits = self._by_chunks(X, np.array)
         return logits.ravel() if self.n_outputs_ == 1 else logits
 
-    def _by_chunks(self, X: ArrayLike, quantity: str) -> Array:
-        """A field of ``Output`` that takes the logits, for all rows of X."""
+    @property
+    def _output(self) -> Output:
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=_FLOATS, reset=False)
+        return OUTPUTS[self._target.kind]
+
+    def _by_chunks(self, X: ArrayLike, finish: Callable[[Array], Array]) -> Array:
+        """``finish(logits)`` of each chunk of rows, for all rows of X."""
+        rows, layers = self._ready(X)
+        chunks = by_chunks(rows, layers, ACTIVATIONS[self.activation])
+        with np.errstate(all="ignore"):
+            return filled(((chunk, finish(work.Z).T) for chunk, work in chunks), rows)
+
+    def _ready(self, X: ArrayLike) -> tuple[Any, list[Layer]]:
+        """Validated rows, and the layers in their dtype."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
         dtype = rows.dtype
-        finish = getattr(OUTPUTS[self._target.kind], quantity)
         layers = [
             Layer(
                 coef.T.astype(dtype, copy=False),
@@ -656,17 +862,149 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseEstimator):
             )
             for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
         ]
-        parts = logits_by_chunks(rows, layers, ACTIVATIONS[self.activation])
+        return rows, layers
+
+    # Beyond prediction: uncertainty and explanation.
+
+    def sample_proba(
+        self,
+        X: ArrayLike,
+        n_samples: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
+        """Probabilities with dropout on, drawn again and again.
+
+        Monte-Carlo dropout (Gal and Ghahramani 2016): the spread of the samples is a
+        measure of the model's uncertainty. The masks follow ``keep_prob`` and
+        ``input_keep_prob``; where both are 1 all samples are alike.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            The rows.
+        n_samples : int, default=100
+            The number of draws.
+        random_state : int, RandomState instance or None, default=None
+            For the masks. An int gives the same samples in each call.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_rows, n_classes)
+            The probabilities of each draw, as :meth:`predict_proba` gives them without
+            dropout.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        TypeError
+            If ``n_samples`` is not an integer.
+        ValueError
+            If ``n_samples`` is below 1, ``random_state`` is not one, or ``keep_prob``,
+            which is read at this call, does not fit the layers.
+
+        References
+        ----------
+        Gal and Ghahramani (2016). Dropout as a Bayesian approximation. ICML.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     keep_prob=0.8, learning_rate="cosine", max_iter=20, random_state=0
+        ... ).fit(X, y)
+        >>> samples = model.sample_proba(X[:2], n_samples=50, random_state=0)
+        >>> samples.shape
+        (50, 2, 3)
+        >>> samples.std(axis=0).max() > 0.01
+        np.True_
+        """
+        self._validate_params()
+        rows, layers = self._ready(X)
+        n_samples = check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        hidden_units = tuple(len(layer.b) for layer in layers[:-1])
+        keep_probs = keep_prob_by_layer(self.keep_prob, hidden_units)
+        drop = dropout(
+            self, keep_probs, hidden_units, random_streams(random_state), rows.dtype
+        )
+        activation = ACTIVATIONS[self.activation]
+        finish = self._output.probabilities
+        shape = (n_samples, rows.shape[0], len(self.classes_))
+        samples: Array = np.empty(shape, dtype=rows.dtype)
         with np.errstate(all="ignore"):
-            chunk, logits = next(parts)
-            part = finish(logits)
-            found: Array = np.empty((len(rows), *part.shape[:-1]), part.dtype)
-            found[chunk] = part.T
-            for chunk, logits in parts:
-                found[chunk] = finish(logits).T
-        return found
+            for sample in samples:
+                for chunk, work in by_chunks(rows, layers, activation, **drop):
+                    sample[chunk] = finish(work.Z).T
+        return samples
+
+    def input_gradients(self, X: ArrayLike, target: Any = None) -> Array:
+        """dZ3/dX: the derivative of the logits by the inputs, row by row.
+
+        For explaining a prediction: how each column moves the logits of
+        :meth:`decision_function`. At a kink of RELU its derivative is taken as zero.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        target : class or label, default=None
+            A member of ``classes_``: only its logit. None is for all of them.
+
+        Returns
+        -------
+        gradients : ndarray
+            Of shape (n_samples, n_features) if there are two classes or a ``target``
+            is given, otherwise (n_samples, n_outputs, n_features). With two classes
+            the logit is that of ``classes_[1]``, and that of ``classes_[0]`` is its
+            negative.
+
+        Raises
+        ------
+        ValueError
+            If ``target`` is not one of ``classes_``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=20, random_state=0
+        ... ).fit(X, y)
+        >>> model.input_gradients(X[:5]).shape
+        (5, 3, 4)
+        >>> model.input_gradients(X[:5], target=2).shape
+        (5, 4)
+        """
+        rows, layers = self._ready(X)
+        chunks = by_chunks(rows, layers, ACTIVATIONS[self.activation])
+        activation = ACTIVATIONS[self.activation]
+        gradients = filled(
+            (
+                (chunk, input_gradients(layers, activation, work).transpose(2, 0, 1))
+                for chunk, work in chunks
+            ),
+            rows,
+        )
+        sign, index = 1, 0
+        if target is not None:
+            matches = np.flatnonzero(self.classes_ == target)
+            if len(matches) != 1:
+                raise ValueError(
+                    f"target={target!r} is not one of the classes {self.classes_}: "
+                    "give one of them, or None for all."
+                )
+            index = int(matches[0])
+            if self._target.kind == "binary":
+                sign, index = 2 * index - 1, 0
+        elif self.n_outputs_ > 1:
+            return gradients
+        return sign * gradients[:, index]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = True
         return tags

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
@@ -34,32 +35,33 @@ class Target(NamedTuple):
     def n_outputs(self) -> int:
         return 1 if self.kind == "binary" else len(self.classes)
 
-    def encode(self, y: Array) -> Array:
+    def encode(self, y: Array, name: str = "y") -> Array:
         """Class codes (n_samples,), or label indicators (n_samples, n_labels)."""
         if self.kind == "multilabel":
             if y.ndim != 2 or y.shape[1] != len(self.classes):
                 raise ValueError(
-                    f"y has the shape {y.shape}, but the model has "
-                    f"{len(self.classes)} labels: give y of shape "
+                    f"{name} has the shape {y.shape}, but the model has "
+                    f"{len(self.classes)} labels: give the shape "
                     f"(n_samples, {len(self.classes)})."
                 )
             return y.astype(np.uint8)
         if y.ndim != 1:
             raise ValueError(
-                f"y has the shape {y.shape}, but the model was fitted to the classes "
-                f"{self.classes}: give y of shape (n_samples,)."
+                f"{name} has the shape {y.shape}, but the model has the classes "
+                f"{self.classes}: give the shape (n_samples,)."
+            )
+        # LabelEncoder would cast y to the dtype of the classes, "yesterday" to "yes".
+        unseen = set(y.tolist()) - set(self.classes.tolist())
+        if unseen:
+            raise ValueError(
+                f"{name} has the classes {sorted(unseen, key=str)[:10]}, which are not "
+                f"among the classes {self.classes} that the model knows. Leave those "
+                "rows out, or fit anew to rows of all classes (for partial_fit, name "
+                "them in its first call)."
             )
         encoder = LabelEncoder()
         encoder.classes_ = self.classes
-        try:
-            codes: Array = encoder.transform(y)
-        except (ValueError, TypeError):
-            unseen = sorted(set(y.tolist()) - set(self.classes.tolist()), key=str)
-            raise ValueError(
-                f"y has the classes {unseen[:10]}, which are not among the classes "
-                f"{self.classes} that the model knows. Name all classes in the first "
-                "call of partial_fit, or fit anew with warm_start=False."
-            ) from None
+        codes: Array = encoder.transform(y)
         return codes
 
     def decode(self, decisions: Array) -> Array:
@@ -88,6 +90,11 @@ def check_y(y: Any) -> Array:
         )
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
+    if y.ndim == 2 and not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            "y has two values in its columns other than 0 and 1. In a multilabel "
+            "problem, give 1 where a row has a label and 0 where it has not."
+        )
     checked: Array = y
     return checked
 
@@ -99,40 +106,120 @@ def infer_target(y: Array) -> Target:
     return target_of_classes(LabelEncoder().fit(y).classes_)
 
 
-def check_weight(sample_weight: ArrayLike | None, X: Array) -> Array | None:
+def check_weight(
+    sample_weight: ArrayLike | None, X: Any, name: str = "sample_weight"
+) -> Array | None:
     """Finite, non-negative weights with a positive and finite sum, or None."""
     if sample_weight is None:
         return None
-    weight: Array = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    try:
+        weight: Array = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if (weight < 0).any():
         row = int(np.argmax(weight < 0))
         raise ValueError(
-            "Negative values in sample_weight: row "
-            f"{row} has {weight[row]}. Weights must be at least 0."
+            f"Negative values in {name}: row {row} has {weight[row]}. Weights must be "
+            "at least 0."
         )
     with np.errstate(over="ignore"):
         total = weight.sum()
     if not 0 < total < math.inf:
         raise ValueError(
-            f"The values in sample_weight add up to {total}; at least one must be "
-            "positive, and their sum must be finite."
+            f"The values in {name} add up to {total}; at least one must be positive, "
+            "and their sum must be finite."
         )
     return weight
 
 
-@dataclass(frozen=True)
+def class_factors(
+    class_weight: Any, codes: Array, sample_weight: Array | None, target: Target
+) -> tuple[Array, ...]:
+    """The weight of each class; in multilabel problems of 0 and 1, for each label.
+
+    'balanced' is total weight / (number of classes * weight of the class).
+    """
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    if codes.ndim == 1:
+        return (_class_factors(class_weight, codes, weight, target.classes),)
+    n_labels = codes.shape[1]
+    of_labels = class_weight
+    if isinstance(class_weight, str):
+        of_labels = [class_weight] * n_labels
+    if isinstance(of_labels, dict) or len(of_labels) != n_labels:
+        raise ValueError(
+            f"class_weight={class_weight!r}: for {n_labels} labels, give 'balanced' or "
+            "a list of as many dicts, {0: ..., 1: ...}."
+        )
+    return tuple(
+        _class_factors(of_label, column, weight, np.array([0, 1]))
+        for of_label, column in zip(of_labels, codes.T, strict=True)
+    )
+
+
+def _class_factors(
+    class_weight: Any, codes: Array, weight: Array, classes: Array
+) -> Array:
+    n_rows = np.bincount(codes, minlength=len(classes))
+    totals = np.bincount(codes, weights=weight, minlength=len(classes))
+    if isinstance(class_weight, str):
+        # compute_class_weight takes no sample weights in scikit-learn 1.6.
+        with np.errstate(divide="ignore"):
+            factors = totals.sum() / np.count_nonzero(n_rows) / totals
+    else:
+        factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    wrong = (n_rows > 0) & ~((totals > 0) & (factors > 0) & np.isfinite(factors))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise ValueError(
+            f"class_weight={class_weight!r}: the class {classes.tolist()[index]!r} has "
+            f"the weight {factors[index]}, and its rows a total weight of "
+            f"{totals[index]}. Each class needs positive, finite weights; leave out "
+            "the rows of a class that should not count."
+        )
+    return np.where(n_rows > 0, factors, 1.0)
+
+
+def _times_factors(
+    sample_weight: Array | None, codes: Array, factors: tuple[Array, ...] | None
+) -> Array | None:
+    """Each row's weight times the weights of its class or labels."""
+    if factors is None:
+        return sample_weight
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    columns = [codes] if codes.ndim == 1 else codes.T
+    for factor, column in zip(factors, columns, strict=True):
+        weight = weight * factor[column]
+    return weight
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Validated rows of X with their targets and weights.
 
     ``rows`` are the rows of X that take part: rows of weight 0 do not, and a split
-    names its own. ``y`` and ``weight`` (None for equal weights) run along all of X.
+    names its own. ``y``, ``sample_weight`` as it was given and ``weight``, which has
+    the class weights in it, run along all of X; None is for equal weights. The loss
+    counts by ``weight``, a scorer by ``sample_weight``.
     """
 
-    X: Array
+    X: Any
     y: Array
+    sample_weight: Array | None
     weight: Array | None
     rows: NDArray[np.intp] | None
     target: Target
+    factors: tuple[Array, ...] | None = None
+
+    @property
+    def _selected(self) -> Any:
+        return slice(None) if self.rows is None else self.rows
+
+    def gathered(self) -> tuple[Any, Array, Array | None]:
+        """X, y and the sample weights as given, of the rows that take part."""
+        rows, weight = self._selected, self.sample_weight
+        weight = None if weight is None else weight[rows]
+        return self.X[rows], self.target.decode(self.y[rows]), weight
 
     @property
     def n_rows(self) -> int:
@@ -143,64 +230,114 @@ class TrainingSet:
         """The m that divides ``lambd``."""
         if self.weight is None:
             return float(self.n_rows)
-        weight = self.weight if self.rows is None else self.weight[self.rows]
-        return float(weight.sum())
+        return float(self.weight[self._selected].sum())
+
+    def prior_logits(self) -> Array:
+        """The logits (n_outputs,) that predict the frequency of each class.
+
+        Frequencies are by weight, and a thousandth is added to each, for a class that
+        has no row here.
+        """
+        rows = self._selected
+        y = self.y[rows]
+        weight = np.ones(len(y)) if self.weight is None else self.weight[rows]
+        weight = weight / weight.sum()
+        logits: Array
+        if self.target.kind == "multilabel":
+            present = weight @ y + 1e-3
+            logits = np.log(present) - np.log(1 + 2e-3 - present)
+            return logits
+        n_classes = len(self.target.classes)
+        logits = np.log(np.bincount(y, weights=weight, minlength=n_classes) + 1e-3)
+        logits -= logits[0] if self.target.kind == "binary" else logits.mean()
+        return logits[-self.target.n_outputs :]
 
     def split(
         self, fraction: float, random_state: int
     ) -> tuple[TrainingSet, TrainingSet]:
-        """Training and validation rows, stratified unless multilabel.
+        """Training and validation rows, class by class unless multilabel.
 
-        A class with a single row stays in training; validation has at least as many
-        rows as there are other classes.
+        Each class with two rows or more has at least one in validation and one in
+        training. A class with a single row stays in training.
         """
-        rows = np.arange(self.n_rows) if self.rows is None else self.rows
-        n_validation = math.ceil(fraction * len(rows))
-        alone = np.zeros(len(rows), dtype=bool)
-        stratify, n_strata = None, 1
+        rows = np.arange(self.X.shape[0])[self._selected]
+        codes = np.zeros(len(rows), dtype=np.intp)
         if self.target.kind != "multilabel":
             codes = self.y[rows]
-            counts = np.bincount(codes)
-            alone = counts[codes] < 2
-            stratify = codes[~alone]
-            n_strata = int((counts >= 2).sum())
-        most = int((~alone).sum()) - n_strata
-        if most < 1 or n_strata < 1 or fraction == 0:
+        validation = []
+        for members in (np.flatnonzero(codes == code) for code in np.unique(codes)):
+            if len(members) > 1 and fraction > 0:
+                n_validation = max(1, round(fraction * len(members)))
+                _, chosen = train_test_split(
+                    members,
+                    test_size=min(n_validation, len(members) - 1),
+                    random_state=random_state,
+                )
+                validation.append(chosen)
+        if not validation:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={fraction} leaves no "
                 f"rows for validation: there are {len(rows)} rows, and a class needs "
                 "two to be split. Give more rows, or set early_stopping=False."
             )
-        train, validation = train_test_split(
-            rows[~alone],
-            test_size=min(max(n_validation, n_strata), most),
-            random_state=random_state,
-            stratify=stratify,
+        is_validation = np.zeros(len(rows), dtype=bool)
+        is_validation[np.concatenate(validation)] = True
+        return (
+            replace(self, rows=rows[~is_validation]),
+            replace(self, rows=rows[is_validation]),
         )
-        train = np.sort(np.concatenate([train, rows[alone]]))
-        return replace(self, rows=train), replace(self, rows=np.sort(validation))
 
 
 def training_set(
-    X: Array, y: Array, sample_weight: ArrayLike | None, target: Target | None
+    X: Any,
+    y: Array,
+    sample_weight: ArrayLike | None,
+    target: Target | None,
+    class_weight: Any = None,
 ) -> TrainingSet:
-    """Encode y and drop the rows of weight 0.
+    """Encode y, apply the class weights and drop the rows of weight 0.
 
     X and y are validated already; without ``target``, the classes are learnt from
     the rows that are left.
     """
-    weight = check_weight(sample_weight, X)
-    rows = None
-    if weight is not None and not weight.all():
-        rows = np.flatnonzero(weight)
+    given = check_weight(sample_weight, X)
+    rows = _positive_rows(given)
     if target is None:
-        target = infer_target(y if rows is None else y[rows])
+        # With class weights, a class that has no weight left is an error.
+        every = rows is None or class_weight is not None
+        target = infer_target(y if every else y[rows])
+        codes = target.encode(y) if every else _codes(target, y, rows)
+    else:
+        codes = _codes(target, y, rows)
+    factors = None
+    if class_weight is not None:
+        factors = class_factors(class_weight, codes, given, target)
+    weight = _times_factors(given, codes, factors)
+    return TrainingSet(X, codes, given, weight, rows, target, factors)
+
+
+def _codes(target: Target, y: Array, rows: NDArray[np.intp] | None) -> Array:
+    """The codes of the rows that take part, and zeros."""
     if rows is None:
-        return TrainingSet(X, target.encode(y), weight, None, target)
+        return target.encode(y)
     kept = target.encode(y[rows])
     codes = np.zeros((len(y), *kept.shape[1:]), dtype=kept.dtype)
     codes[rows] = kept
-    return TrainingSet(X, codes, weight, rows, target)
+    return codes
+
+
+def validation_set(
+    X: Any, y: Array, sample_weight: ArrayLike | None, training: TrainingSet
+) -> TrainingSet:
+    """The rows ``X_val``, with the classes and class weights of the training set."""
+    codes = training.target.encode(y, "y_val")
+    given = check_weight(sample_weight, X, "sample_weight_val")
+    weight = _times_factors(given, codes, training.factors)
+    return TrainingSet(X, codes, given, weight, _positive_rows(given), training.target)
+
+
+def _positive_rows(weight: Array | None) -> NDArray[np.intp] | None:
+    return None if weight is None or weight.all() else np.flatnonzero(weight)
 
 
 class _Buffers(NamedTuple):
@@ -248,6 +385,8 @@ class Batches:
         first = 1 if data.target.kind == "binary" else 0
         self._codes = np.arange(first, first + data.target.n_outputs)[:, np.newaxis]
         self._buffers: dict[int, _Buffers] = {}
+        # The one chunk of every epoch, where all rows are taken in one, in one order.
+        self._whole: Batch | None = None
 
     def epoch(self) -> Iterator[tuple[int, Iterator[Batch]]]:
         """Each batch's number of rows and its chunks, which share buffers."""
@@ -263,17 +402,24 @@ class Batches:
             )
 
     def _chunk(self, first: int, last: int, equal_share: float) -> Batch:
+        if self._whole is not None:
+            return self._whole
         data, size = self._data, last - first
         buffers = self._buffers.get(size) or self._new_buffers(size)
         X, y, Y, share = buffers
         if self._order is None:
-            X, y = data.X[first:last], data.y[first:last]
+            # A slice of a sparse table is a copy, so all of it is taken as it is.
+            X = data.X if size == data.X.shape[0] else data.X[first:last]
+            y = data.y[first:last]
             if self._weight is not None:
                 np.multiply(self._weight[first:last], equal_share, out=share)
         else:
             rows = self._order[first:last]
             # mode="clip" spares numpy a buffer; the rows are in range anyway.
-            np.take(data.X, rows, axis=0, out=X, mode="clip")
+            if issparse(data.X):
+                X = data.X[rows]
+            else:
+                np.take(data.X, rows, axis=0, out=X, mode="clip")
             np.take(data.y, rows, axis=0, out=y, mode="clip")
             if self._weight is not None:
                 np.take(self._weight, rows, out=share, mode="clip")
@@ -284,13 +430,17 @@ class Batches:
             np.copyto(Y, y.T)
         else:
             np.equal(self._codes, y, out=Y)
-        return Batch(X.T, Y, share)
+        batch = Batch(X.T, Y, share)
+        if self._generator is None and size == self.n_rows:
+            self._whole = batch
+        return batch
 
     def _new_buffers(self, size: int) -> _Buffers:
         X, y = self._data.X, self._data.y
         gathered = 0 if self._order is None else size
+        n_columns = 0 if issparse(X) else X.shape[1]
         buffers = _Buffers(
-            X=np.empty((gathered, X.shape[1]), dtype=X.dtype),
+            X=np.empty((gathered, n_columns), dtype=X.dtype),
             y=np.empty((gathered, *y.shape[1:]), dtype=y.dtype),
             Y=np.empty((self._data.target.n_outputs, size), dtype=X.dtype),
             share=np.empty(size, dtype=X.dtype),

@@ -28,33 +28,36 @@ class Output(NamedTuple):
 
     activation: str
     losses: Callable[[Array, Array, Array, Array, Array], None]
-    logits: Callable[[Array], Array]
     probabilities: Callable[[Array], Array]
     log_probabilities: Callable[[Array], Array]
     decisions: Callable[[Array], Array]
 
 
 def _sigmoid_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> None:
-    """CE = Σ_outputs |Z|/2 + (1/2 - Y) Z + log(1 + exp(-|Z|)), dZ = sigmoid(Z) - Y.
+    """CE = Σ_outputs (1/2 - Y) Z + |Z|/2 + log(1 + exp(-|Z|)), dZ = sigmoid(Z) - Y.
 
     The first two terms cancel exactly for a right answer, so that a small loss keeps
     its relative precision, which log(1 + exp(Z)) - Y Z would lose.
     """
     expit(Z, out=dZ)
-    dZ -= Y
+    np.subtract(dZ, Y, out=dZ)
     np.subtract(0.5, Y, out=scratch)
-    scratch *= Z
+    np.multiply(scratch, Z, out=scratch)
     np.abs(Z, out=Z)
-    Z *= 0.5
-    scratch += Z
-    Z *= 2
-    log_expit(Z, out=Z)
-    scratch -= Z
+    np.multiply(Z, -0.5, out=Z)
+    np.subtract(scratch, Z, out=scratch)
+    np.add(Z, Z, out=Z)
+    np.exp(Z, out=Z)
+    np.log1p(Z, out=Z)
+    np.add(scratch, Z, out=scratch)
     np.add.reduce(scratch, axis=-2, out=out)
 
 
 def _softmax_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> None:
-    """CE = log Σ exp(Z - max Z) - Σ Y (Z - max Z), dZ = softmax(Z) - Y."""
+    """CE = log Σ exp(Z - max Z) - Σ Y (Z - max Z), dZ = softmax(Z) - Y.
+
+    Exact to some units of the last place of 1, however small the loss is.
+    """
     over_outputs = out[..., np.newaxis, :]
     np.maximum.reduce(Z, axis=-2, out=out)
     Z -= over_outputs
@@ -67,10 +70,6 @@ def _softmax_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -
     target_logit = Z[..., 0, :]
     np.add.reduce(scratch, axis=-2, out=target_logit)
     out -= target_logit
-
-
-def _unchanged(Z: Array) -> Array:
-    return Z
 
 
 def _positive(Z: Array) -> Array:
@@ -86,7 +85,6 @@ OUTPUTS = {
     "binary": Output(
         activation="logistic",
         losses=_sigmoid_losses,
-        logits=_unchanged,
         probabilities=lambda Z: expit(_both_signs(Z)),
         log_probabilities=lambda Z: log_expit(_both_signs(Z)),
         decisions=lambda Z: _positive(Z)[..., 0, :],
@@ -94,7 +92,6 @@ OUTPUTS = {
     "multilabel": Output(
         activation="logistic",
         losses=_sigmoid_losses,
-        logits=_unchanged,
         probabilities=expit,
         log_probabilities=log_expit,
         decisions=_positive,
@@ -102,7 +99,6 @@ OUTPUTS = {
     "multiclass": Output(
         activation="softmax",
         losses=_softmax_losses,
-        logits=_unchanged,
         probabilities=lambda Z: softmax(Z, axis=-2),
         log_probabilities=lambda Z: log_softmax(Z, axis=-2),
         decisions=lambda Z: Z.argmax(axis=-2),

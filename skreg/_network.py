@@ -1,17 +1,19 @@
 """Forward and backward, line for line the formulas of the documents.
 
 Columns are samples: X is (..., n_x, m), W1 is (..., n_h1, n_x), b1 (..., n_h1, 1).
-Leading axes are a stack of networks that go through the same lines together.
+Leading axes are a stack of networks that go through ``forward`` and ``backward``
+together; ``by_chunks`` and ``input_gradients`` are for one network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.sparse import issparse
 
 from skreg._activations import Activation
 from skreg._parameters import Layer, Layout
@@ -27,8 +29,8 @@ class Hidden:
     """The arrays of one hidden layer for a batch, each (..., n_h, m).
 
     G is g(Z); A is G after dropout, and G itself where there is none (``D`` is
-    None). ``slope`` is g'(Z). Arrays may share memory where the formula that reads
-    the one comes after the last use of the other.
+    None). ``slope`` is g'(Z). Z, G and slope may be one array, and so may dA and dZ:
+    each is used for the last time in the line that writes the next.
     """
 
     Z: Array
@@ -92,14 +94,14 @@ def forward(
     """Z1 = W1 X + b1, A1 = g(Z1) * D1, …; returns the logits, the last Z."""
     A = X
     for (W, b), layer in zip(layers, workspace.hidden, strict=False):
-        np.matmul(W, A, out=layer.Z)
+        _matmul(W, A, out=layer.Z)
         np.add(layer.Z, b, out=layer.Z)
-        activation.apply(layer.Z, layer.G)
+        activation.apply(layer.Z, layer.G, layer.dA)
         if layer.D is not None:
             np.multiply(layer.G, layer.D, out=layer.A)
         A = layer.A
     W, b = layers[-1]
-    np.matmul(W, A, out=workspace.Z)
+    _matmul(W, A, out=workspace.Z)
     return np.add(workspace.Z, b, out=workspace.Z)
 
 
@@ -127,32 +129,90 @@ def backward(
         activation.derivative(layer.G, layer.slope)
         dZ = np.multiply(layer.dA, layer.slope, out=layer.dZ)
     dW, db = gradients[0]
-    np.matmul(dZ, X.mT, out=dW)
+    _matmul_transposed(dZ, X, out=dW)
     np.matmul(dZ, workspace.ones, out=db)
 
 
-def chunk_rows(layout: Layout, dtype: DTypeLike) -> int:
-    """How many rows a chunk may have, at least 256, to stay in WORKSPACE_BYTES."""
-    row = np.dtype(dtype).itemsize * (4 * sum(layout.units[1:]) + layout.units[0])
-    return max(256, WORKSPACE_BYTES // row)
+def input_gradients(
+    layers: Sequence[Layer], activation: Activation, workspace: Workspace
+) -> Array:
+    """dX = W1ᵀ dZ1 for each output: the derivative of the logits by the inputs.
 
-
-def logits_by_chunks(
-    X: Array, layers: Sequence[Layer], activation: Activation
-) -> Iterator[tuple[slice, Array]]:
-    """The rows of X (n_samples, n_features), a chunk at a time, and their logits.
-
-    The logits (n_outputs, n_rows) are overwritten by the next chunk. There is no
-    dropout here: prediction never has it.
+    Follows a forward pass without dropout. The shape is (n_outputs, n_x, m).
     """
-    units = (layers[0].W.shape[-1], *(layer.b.shape[-2] for layer in layers))
-    layout = Layout(units)
+    n_outputs, m = workspace.Z.shape
+    dZ = np.zeros((n_outputs, n_outputs, m), dtype=workspace.Z.dtype)
+    dZ[np.arange(n_outputs), np.arange(n_outputs)] = 1
+    for (W, _), layer in zip(layers[:0:-1], workspace.hidden[::-1], strict=True):
+        activation.derivative(layer.G, layer.slope)
+        dZ = np.matmul(W.mT, dZ) * layer.slope
+    dX: Array = np.matmul(layers[0].W.mT, dZ)
+    return dX
+
+
+def _matmul(W: Array, A: Any, out: Array) -> None:
+    """W A, where A may be the transpose of a sparse table."""
+    if issparse(A):
+        np.copyto(out, (A.T @ W.T).T)
+    else:
+        np.matmul(W, A, out=out)
+
+
+def _matmul_transposed(dZ: Array, A: Any, out: Array) -> None:
+    """The gradient dZ Aᵀ, where A may be the transpose of a sparse table."""
+    if issparse(A):
+        np.copyto(out, (A @ dZ.T).T)
+    else:
+        np.matmul(dZ, A.mT, out=out)
+
+
+def chunk_rows(layout: Layout, X: Any) -> int:
+    """How many rows a chunk may have, at least 256, to stay in WORKSPACE_BYTES."""
+    n_inputs = 0 if issparse(X) else layout.units[0]
+    row = X.dtype.itemsize * (4 * sum(layout.units[1:]) + n_inputs)
+    return max(256, int(WORKSPACE_BYTES // row))
+
+
+def by_chunks(
+    X: Any,
+    layers: Sequence[Layer],
+    activation: Activation,
+    *,
+    fill_masks: Callable[[Array], None] | None = None,
+    drop_inputs: Callable[[Any], Any] | None = None,
+) -> Iterator[tuple[slice, Workspace]]:
+    """A chunk of the rows of X (n_samples, n_features) at a time, passed forward.
+
+    Its workspace, with the logits Z (n_outputs, n_rows), is overwritten by the next
+    chunk. Prediction gives no masks, so that it has no dropout.
+    """
+    layout = Layout((layers[0].W.shape[-1], *(len(b) for _, b in layers)))
     dtype = layers[0].W.dtype
-    n_samples, size = X.shape[0], min(X.shape[0], chunk_rows(layout, dtype))
-    workspace = None
+    n_samples, size = X.shape[0], min(X.shape[0], chunk_rows(layout, X))
+    workspace = masks = None
     for start in range(0, n_samples, size):
         rows = slice(start, min(start + size, n_samples))
         n_rows = rows.stop - rows.start
         if workspace is None or workspace.Z.shape[-1] != n_rows:
-            workspace = training_workspace(layout, n_rows, dtype)
-        yield rows, forward(X[rows].T, layers, activation, workspace)
+            masks = None
+            if fill_masks is not None:
+                masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
+            workspace = training_workspace(layout, n_rows, dtype, masks=masks)
+        if fill_masks is not None and masks is not None:
+            fill_masks(masks)
+        inputs = X[rows].T
+        if drop_inputs is not None:
+            inputs = drop_inputs(inputs)
+        forward(inputs, layers, activation, workspace)
+        yield rows, workspace
+
+
+def filled(parts: Iterable[tuple[slice, Array]], rows: Any) -> Array:
+    """An array of the parts, each in the place of its rows."""
+    parts = iter(parts)
+    chunk, part = next(parts)
+    found: Array = np.empty((rows.shape[0], *part.shape[1:]), part.dtype)
+    found[chunk] = part
+    for chunk, part in parts:
+        found[chunk] = part
+    return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skreg._activations import Activation
 from skreg._loss import Output
 from skreg._network import Workspace, backward, forward, training_workspace
-from skreg._parameters import Layer, Layout
+from skreg._parameters import BLOCK, Layer, Layout, blocks
 
 Array = NDArray[Any]
 
@@ -53,6 +53,8 @@ class Objective:
     fill_masks : callable or None
         ``fill_masks(D)`` draws D1, D2, … into D of shape (..., n_hidden_units, m);
         None for no dropout.
+    drop_inputs : callable or None
+        ``drop_inputs(X)`` gives X with a part of its values dropped; None for none.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Objective:
         *,
         decay: float | Array,
         fill_masks: Callable[[Array], None] | None = None,
+        drop_inputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self.layout = layout
         self.activation = activation
@@ -71,12 +74,15 @@ class Objective:
         self.theta = theta
         self.gradient = np.empty_like(theta)
         self.fill_masks = fill_masks
+        self.drop_inputs = drop_inputs
         self.layers = layout.layers(theta)
         self._gradients = layout.layers(self.gradient)
-        self._decay = np.asarray(decay, dtype=theta.dtype)
-        self._W = theta[..., : layout.n_weights]
-        self._dW = self.gradient[..., : layout.n_weights]
-        self._decayed_W = np.empty_like(self._W)
+        W, dW = (vector[..., : layout.n_weights] for vector in (theta, self.gradient))
+        decay = np.asarray(decay, dtype=theta.dtype)
+        self._decayed = list(blocks(W, dW, decay)) if decay.any() else []
+        self._scratch = np.empty_like(W[..., :BLOCK])
+        # The gradient of a chunk after the first, where a batch has several.
+        self._part: Array | None = None
         self._buffers: dict[tuple[int, bool], _Buffers] = {}
 
     def __call__(self, chunks: Iterable[Batch]) -> Any:
@@ -84,12 +90,17 @@ class Objective:
         chunks = iter(chunks)
         cost = self._data_term(next(chunks), self._gradients)
         for chunk in chunks:
-            part = np.empty_like(self.gradient)
-            cost = cost + self._data_term(chunk, self.layout.layers(part))
-            self.gradient += part
-        np.multiply(self._W, self._decay, out=self._decayed_W)
-        np.add(self._dW, self._decayed_W, out=self._dW)
-        return cost + 0.5 * np.float64(np.vecdot(self._W, self._decayed_W))
+            if self._part is None:
+                self._part = np.empty_like(self.gradient)
+                self._part_layers = self.layout.layers(self._part)
+            cost = cost + self._data_term(chunk, self._part_layers)
+            self.gradient += self._part
+        for W, dW, decay in self._decayed:
+            decayed = self._scratch[..., : W.shape[-1]]
+            np.multiply(W, decay, out=decayed)
+            np.add(dW, decayed, out=dW)
+            cost = cost + 0.5 * np.float64(np.vecdot(W, decayed))
+        return cost
 
     def data_loss(self, chunks: Iterable[Batch]) -> Any:
         """Σ share · CE(A3, Y) without dropout and penalty, as for validation rows."""
@@ -100,6 +111,8 @@ class Objective:
         return loss
 
     def _data_term(self, batch: Batch, gradients: tuple[Layer, ...]) -> Any:
+        if self.drop_inputs is not None:
+            batch = batch._replace(X=self.drop_inputs(batch.X))
         dropout = self.fill_masks is not None
         buffers = self._buffers_for(batch.X.shape[-1], dropout=dropout)
         if self.fill_masks is not None and buffers.masks is not None:

@@ -13,18 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skreg._parameters import BLOCK, Layer, blocks
+
 Array = NDArray[Any]
-
-_BLOCK = 8192
-
-
-def _blocks(*vectors: Array) -> list[tuple[Array, ...]]:
-    """The vectors, cut alike into blocks along the last axis."""
-    size = vectors[0].shape[-1]
-    return [
-        tuple(vector[..., start : start + _BLOCK] for vector in vectors)
-        for start in range(0, size, _BLOCK)
-    ]
 
 
 class _Optimizer:
@@ -53,8 +44,8 @@ class SGD(_Optimizer):
         self.nesterov = nesterov
         self.n_steps = 0
         self.velocity = np.zeros_like(theta)
-        self._scratch = np.empty_like(theta[..., :_BLOCK])
-        self._blocks = _blocks(theta, gradient, self.velocity)
+        self._scratch = np.empty_like(theta[..., :BLOCK])
+        self._blocks = list(blocks(theta, gradient, self.velocity))
         self.moments = (self.velocity,)
 
     def step(self, learning_rate: float) -> None:
@@ -99,8 +90,10 @@ class Adam(_Optimizer):
         self.first_moment = np.zeros_like(theta)
         self.second_moment = np.zeros_like(theta)
         self.n_steps = 0
-        self._scratch = np.empty_like(theta[..., :_BLOCK])
-        self._blocks = _blocks(theta, gradient, self.first_moment, self.second_moment)
+        self._scratch = np.empty_like(theta[..., :BLOCK])
+        self._blocks = list(
+            blocks(theta, gradient, self.first_moment, self.second_moment)
+        )
         self.moments = (self.first_moment, self.second_moment)
 
     def step(self, learning_rate: float) -> None:
@@ -155,4 +148,17 @@ def flush_subnormals(*vectors: Array) -> None:
     where arithmetic is many times slower.
     """
     for vector in vectors:
-        vector[np.abs(vector) < np.finfo(vector.dtype).tiny] = 0
+        for (block,) in blocks(vector):
+            normal = np.abs(block) >= np.finfo(block.dtype).tiny
+            np.multiply(block, normal, out=block)
+
+
+def limit_incoming_norms(layers: Sequence[Layer], max_norm: float) -> None:
+    """W *= min(1, max_norm / ‖w‖) for the weights w that come into each unit.
+
+    The max-norm constraint of Srivastava et al. (2014), section 5.1, in place.
+    """
+    for W, _ in layers:
+        norms = np.sqrt(np.vecdot(W, W))
+        if (norms > max_norm).any():
+            W *= np.minimum(1, max_norm / norms)[..., np.newaxis]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
+
+# Elementwise work on θ goes by blocks of this many parameters, which fit the cache.
+BLOCK = 8192
 
 
 class Layer(NamedTuple):
@@ -47,6 +50,13 @@ class Layout:
     def hidden_units(self) -> tuple[int, ...]:
         return self.units[1:-1]
 
+    def for_each_weight(self, of_layers: Sequence[float]) -> Array:
+        """The value of its layer for each weight; one number if all are alike."""
+        if len(set(of_layers)) == 1:
+            return np.asarray(of_layers[0])
+        sizes = [n_in * n_out for n_in, n_out in pairwise(self.units)]
+        return np.repeat(np.asarray(of_layers, dtype=float), sizes)
+
     def layers(self, theta: Array) -> tuple[Layer, ...]:
         """W and b of every layer as views of θ of shape (..., n_parameters)."""
         lead = theta.shape[:-1]
@@ -61,6 +71,17 @@ class Layout:
         return tuple(layers)
 
 
+def blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
+    """The vectors, cut alike along the last axis; a single number goes with each."""
+    for start in range(0, vectors[0].shape[-1], BLOCK):
+        yield tuple(
+            vector
+            if vector.ndim == 0 or vector.shape[-1] == 1
+            else vector[..., start : start + BLOCK]
+            for vector in vectors
+        )
+
+
 def initial_theta(
     layout: Layout,
     activation: str,
@@ -70,7 +91,7 @@ def initial_theta(
     """W ~ U(-r, r), r = sqrt(c / (n_in + n_out)), b = 0.
 
     c is 2 for the logistic activation and 6 otherwise (Glorot and Bengio 2010,
-    equation 16), as in ``MLPClassifier``.
+    equation 16).
     """
     theta = np.zeros(layout.n_parameters)
     gain = 2.0 if activation == "logistic" else 6.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,9 @@ class Result:
     theta: Array
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    train_scores: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    best_score: float = math.nan
     n_epochs: int = 0
     samples_seen: int = 0
     converged: bool = False
@@ -54,8 +56,7 @@ class Result:
     interrupt: KeyboardInterrupt | None = None
 
 
-@dataclass(frozen=True)
-class EpochReport:
+class EpochReport(NamedTuple):
     """What the loop tells after each epoch (for L-BFGS, each iteration)."""
 
     epoch: int
@@ -63,7 +64,22 @@ class EpochReport:
     validation_score: float | None
 
 
-Report = Callable[[EpochReport], None]
+class Observer(Protocol):
+    """Is told of each epoch, and may end the training."""
+
+    def begins(self) -> None:
+        """An epoch begins."""
+        ...
+
+    def ends(self, report: EpochReport) -> bool:
+        """An epoch has ended; True stops the training."""
+        ...
+
+    def finished(self) -> None:
+        """The training has ended, perhaps within an epoch."""
+        ...
+
+
 Validate = Callable[[], float]
 
 
@@ -84,19 +100,28 @@ class _Watch:
         theta: Array,
         plateau: Plateau,
         validate: Validate | None,
-        report: Report | None,
+        train_score: Validate | None,
+        observers: Sequence[Observer],
     ) -> None:
         self.result = Result(theta)
         self.plateau = plateau
+        self.stop = False
         self._validate = validate
-        self._report = report
+        self._train_score = train_score
+        self._observers = observers
         self._best_theta = None if validate is None else theta.copy()
+
+    def epoch_begins(self) -> None:
+        for observer in self._observers:
+            observer.begins()
 
     def epoch_ended(self, loss: float) -> None:
         result = self.result
         result.n_epochs += 1
         result.loss = loss
         result.loss_curve.append(loss)
+        if self._train_score is not None:
+            result.train_scores.append(self._train_score())
         score = None
         if self._validate is not None:
             score = self._validate()
@@ -105,10 +130,14 @@ class _Watch:
             result.best_epoch = result.n_epochs
             if self._best_theta is not None:
                 self._best_theta[...] = result.theta
-        if self._report is not None:
-            self._report(EpochReport(result.n_epochs, loss, score))
+        report = EpochReport(result.n_epochs, loss, score)
+        for observer in self._observers:
+            self.stop |= bool(observer.ends(report))
 
     def finished(self) -> Result:
+        for observer in self._observers:
+            observer.finished()
+        self.result.best_score = self.plateau.best
         if self._best_theta is not None and self.result.best_epoch:
             self.result.theta = self._best_theta
         return self.result
@@ -125,16 +154,18 @@ def descend(
     power_t: float,
     max_iter: int,
     samples_seen: int = 0,
+    constrain: Callable[[], None] | None = None,
     validate: Validate | None = None,
-    report: Report | None = None,
+    train_score: Validate | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """Epochs of gradient steps until ``max_iter`` or a plateau.
 
     At a plateau the 'adaptive' schedule divides the learning rate by five, and goes
     on until it is at most 1e-6. The 'cosine' schedule ends with its last epoch, and
-    has then converged by definition.
+    has then converged by definition. ``constrain()`` is called after each step.
     """
-    watch = _Watch(objective.theta, plateau, validate, report)
+    watch = _Watch(objective.theta, plateau, validate, train_score, observers)
     result = watch.result
     result.samples_seen, result.learning_rate = samples_seen, learning_rate
     try:
@@ -146,9 +177,9 @@ def descend(
                 power_t=power_t,
                 progress=epoch / max_iter,
             )
-            loss = _run_epoch(objective, batches, optimizer, rate)
-            flush_subnormals(objective.theta, *optimizer.moments)
-            if not (math.isfinite(loss) and np.isfinite(objective.theta).all()):
+            watch.epoch_begins()
+            loss = _run_epoch(objective, batches, optimizer, rate, constrain)
+            if not math.isfinite(loss):
                 raise DivergedError(epoch + 1, rate)
             result.samples_seen += batches.n_rows
             watch.epoch_ended(loss)
@@ -158,6 +189,9 @@ def descend(
                     break
                 result.learning_rate /= 5
                 plateau.restart()
+            if watch.stop:
+                result.converged = True
+                break
         else:
             result.converged = schedule == "cosine"
     except KeyboardInterrupt as interrupt:
@@ -166,17 +200,30 @@ def descend(
 
 
 def _run_epoch(
-    objective: Objective, batches: Batches, optimizer: SGD | Adam, rate: float
+    objective: Objective,
+    batches: Batches,
+    optimizer: SGD | Adam,
+    rate: float,
+    constrain: Callable[[], None] | None,
 ) -> float:
-    """One step for each batch; the mean of their losses, by rows."""
+    """One step for each batch; the mean of their losses, by rows.
+
+    It is not finite where a loss or, at the end, a weight is not.
+    """
     total = 0.0
-    for n_rows, chunks in batches.epoch():
-        loss = float(objective(chunks))
-        if not math.isfinite(loss):
-            return loss
-        optimizer.step(rate)
-        total += n_rows * loss
-    return total / batches.n_rows
+    with np.errstate(all="ignore"):
+        for n_rows, chunks in batches.epoch():
+            loss = float(objective(chunks))
+            if not math.isfinite(loss):
+                return loss
+            optimizer.step(rate)
+            if constrain is not None:
+                constrain()
+            total += n_rows * loss
+        flush_subnormals(objective.theta, *optimizer.moments)
+        # A weight that is not finite shows in the sum, which is quicker to get.
+        finite = math.isfinite(objective.theta.sum())
+    return total / batches.n_rows if finite else math.nan
 
 
 def lbfgs(
@@ -189,7 +236,8 @@ def lbfgs(
     tol: float,
     samples_seen: int = 0,
     validate: Validate | None = None,
-    report: Report | None = None,
+    train_score: Validate | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """L-BFGS of scipy on the one full batch of ``batches``.
 
@@ -197,24 +245,33 @@ def lbfgs(
     no longer changes, or at a plateau of the validation score.
     """
     theta = objective.theta
-    watch = _Watch(theta, plateau, validate, report)
+    watch = _Watch(theta, plateau, validate, train_score, observers)
     result = watch.result
     result.samples_seen = samples_seen
     reached = theta.copy()
 
+    begun = False
+
     def cost_and_gradient(x: Array) -> tuple[float, Array]:
-        theta[...] = x
-        ((_, chunks),) = batches.epoch()
-        loss = float(objective(chunks))
+        nonlocal begun
+        if not begun:
+            watch.epoch_begins()
+            begun = True
+        with np.errstate(all="ignore"):
+            theta[...] = x
+            ((_, chunks),) = batches.epoch()
+            loss = float(objective(chunks))
         result.samples_seen += batches.n_rows
         if not math.isfinite(loss):
             raise DivergedError(result.n_epochs + 1, None)
         return loss, objective.gradient.astype(np.float64)
 
     def iteration_ended(intermediate_result: OptimizeResult) -> None:
+        nonlocal begun
         reached[...] = theta[...] = intermediate_result.x
         watch.epoch_ended(float(intermediate_result.fun))
-        if validate is not None and plateau.exhausted:
+        begun = False
+        if watch.stop or (validate is not None and plateau.exhausted):
             raise StopIteration
 
     precision = np.finfo(theta.dtype).eps
@@ -229,12 +286,12 @@ def lbfgs(
                 "maxiter": max_iter,
                 "maxfun": max_fun,
                 "gtol": tol,
-                # scipy's own 1e7 * eps of float64, or what float32 can resolve
-                "ftol": max(2.2e-9, 10 * precision),
+                # scipy's own, or what the rounding of a float32 loss can resolve
+                "ftol": max(1e7 * np.finfo(np.float64).eps, 10 * precision),
             },
         )
         theta[...] = found.x
-        stopped_early = validate is not None and plateau.exhausted
+        stopped_early = watch.stop or (validate is not None and plateau.exhausted)
         result.converged = bool(found.success) or stopped_early
         result.message = str(found.message)
         result.loss = float(found.fun)

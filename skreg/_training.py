@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
-from numbers import Integral, Real
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy.sparse import issparse
+from sklearn.metrics import check_scoring
 
 from skreg._activations import ACTIVATIONS
-from skreg._data import Batches, TrainingSet
-from skreg._dropout import Masks
+from skreg._data import Batches, Target, TrainingSet
+from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
 from skreg._network import chunk_rows
 from skreg._objective import Objective
-from skreg._optimizers import SGD, Adam
+from skreg._observers import FitTask, PrintedEpochs
+from skreg._optimizers import SGD, Adam, limit_incoming_norms
 from skreg._parameters import Layer, Layout, initial_theta, theta_of
+from skreg._settings import (
+    Streams,
+    check_solver,
+    hidden_layers,
+    keep_prob_by_layer,
+    lambd_by_layer,
+    random_streams,
+)
 from skreg._solvers import (
     DivergedError,
-    EpochReport,
+    Observer,
     Result,
     Validate,
     descend,
@@ -53,76 +65,16 @@ class Trained(NamedTuple):
     state: dict[str, Any] | None
 
 
-class Streams(NamedTuple):
-    """Three independent random streams, and a seed for the validation split.
-
-    ``keep_prob`` changes neither the initial weights nor the order of the rows.
-    """
-
-    weights: np.random.Generator
-    order: np.random.Generator
-    masks: np.random.BitGenerator
-    split_seed: int
-
-
-def random_streams(
-    random_state: int | np.random.RandomState | None, samples_seen: int = 0
-) -> Streams:
-    """Streams from ``random_state``, others for a model that has seen samples.
-
-    None takes fresh entropy and leaves numpy's global stream alone.
-    """
-    entropy: Any = random_state
-    if isinstance(random_state, np.random.RandomState):
-        entropy = random_state.randint(0, 2**32, size=4, dtype=np.uint32)
-    root = np.random.SeedSequence(entropy)
-    split_seed = int(root.generate_state(1)[0])
-    if samples_seen:
-        root = np.random.SeedSequence(root.entropy, spawn_key=(samples_seen,))
-    weights, order, masks = (np.random.SFC64(child) for child in root.spawn(3))
-    return Streams(
-        np.random.Generator(weights), np.random.Generator(order), masks, split_seed
-    )
-
-
-def hidden_layers(sizes: int | ArrayLike) -> tuple[int, ...]:
-    """``hidden_layer_sizes`` as a tuple of at least one positive int."""
-    layers: list[Any] = list(np.atleast_1d(np.asarray(sizes)))
-    if not layers or not all(isinstance(n, Integral) and int(n) > 0 for n in layers):
-        raise ValueError(
-            f"hidden_layer_sizes={sizes!r}: give one positive integer for each hidden "
-            "layer, and at least one, as in (100, 50)."
-        )
-    return tuple(int(n) for n in layers)
-
-
-def keep_prob_by_layer(
-    keep_prob: float | ArrayLike, hidden_units: tuple[int, ...], solver: str
-) -> tuple[float, ...]:
-    """``keep_prob`` of each hidden layer, in (0, 1]."""
-    keep_probs: list[Any]
-    if isinstance(keep_prob, Real):
-        keep_probs = [keep_prob] * len(hidden_units)
-    else:
-        keep_probs = list(np.atleast_1d(np.asarray(keep_prob)))
-        if len(keep_probs) != len(hidden_units):
-            raise ValueError(
-                f"keep_prob={keep_prob!r} has {len(keep_probs)} values, but there are "
-                f"{len(hidden_units)} hidden layers: give one float, or one for each "
-                "hidden layer."
-            )
-    if not all(isinstance(p, Real) and 0 < float(p) <= 1 for p in keep_probs):
-        raise ValueError(
-            f"keep_prob={keep_prob!r}: each value is the probability of keeping a "
-            "unit, a float above 0 and at most 1."
-        )
-    if solver == "lbfgs" and min(keep_probs) < 1:
-        raise ValueError(
-            f"keep_prob={keep_prob!r} does not go with solver='lbfgs', which needs an "
-            "objective that is the same at each evaluation. Set keep_prob=1.0, or "
-            "solver='adam' or 'sgd'."
-        )
-    return tuple(float(p) for p in keep_probs)
+def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
+    """The fitted attributes that make a model predict."""
+    return {
+        "coefs_": [W.T for W, _ in layers],
+        "intercepts_": [b[:, 0] for _, b in layers],
+        "classes_": target.classes,
+        "n_layers_": len(layers) + 1,
+        "n_outputs_": target.n_outputs,
+        "out_activation_": OUTPUTS[target.kind].activation,
+    }
 
 
 def train(
@@ -130,72 +82,111 @@ def train(
     data: TrainingSet,
     before: Before | None = None,
     *,
+    validation: TrainingSet | None = None,
+    task: FitTask | None = None,
     incremental: bool = False,
 ) -> Trained:
     """One run of ``settings.solver``, or one epoch if ``incremental``.
 
-    ``settings`` is the estimator, whose parameters are read and not written.
+    ``settings`` is the estimator, whose parameters are read and not written. With
+    ``early_stopping`` and without ``validation``, ``data`` is split.
     """
     hidden_units = hidden_layers(settings.hidden_layer_sizes)
-    keep_probs = keep_prob_by_layer(settings.keep_prob, hidden_units, settings.solver)
+    lambds = lambd_by_layer(settings.lambd, len(hidden_units) + 1)
+    keep_probs = keep_prob_by_layer(settings.keep_prob, hidden_units)
+    check_solver(settings, keep_probs)
     layout = Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
-    samples_seen = 0 if before is None else before.samples_seen
     if len(data.target.classes) == 1:
-        # The class is certain with any weights, and zero costs least.
-        theta = np.zeros(layout.n_parameters, data.X.dtype)
-        found = Result(theta, loss=0.0, samples_seen=samples_seen, converged=True)
-        return Trained(found, layout.layers(theta), None)
+        return _constant(layout, data, before)
 
+    samples_seen = 0 if before is None else before.samples_seen
     streams = random_streams(settings.random_state, samples_seen)
     state = None if before is None else before.state
     if state is not None:
-        streams.order.bit_generator.state = state["order"]
-        streams.masks.state = state["masks"]
-    training, validation = data, None
-    if settings.early_stopping:
-        training, validation = data.split(
-            settings.validation_fraction, streams.split_seed
+        streams.restore(state["streams"])
+    if settings.early_stopping and validation is None:
+        data, validation = data.split(settings.validation_fraction, streams.split_seed)
+    if before is None:
+        theta = initial_theta(
+            layout, settings.activation, streams.weights, data.X.dtype
         )
-    dropout = min(keep_probs) < 1
+        if not incremental:
+            # The network starts from the frequencies of the classes: rare classes
+            # and extreme weights need not be learnt step by step. The first rows of
+            # partial_fit may not have all classes.
+            layout.layers(theta)[-1].b[:, 0] = data.prior_logits()
+    else:
+        theta = _theta_of_before(settings, layout, before, data.X.dtype)
     objective = Objective(
         layout,
         ACTIVATIONS[settings.activation],
         OUTPUTS[data.target.kind],
-        _starting_theta(settings, layout, streams, before, data.X.dtype),
-        decay=settings.lambd / training.total_weight,
-        fill_masks=Masks(keep_probs, hidden_units, streams.masks, data.X.dtype)
-        if dropout
-        else None,
+        theta,
+        decay=layout.for_each_weight(lambds) / data.total_weight,
+        **dropout(settings, keep_probs, hidden_units, streams, data.X.dtype),
     )
-    run = _run_lbfgs if settings.solver == "lbfgs" else _run_epochs
+    watched: dict[str, Any] = {
+        "validate": _score(settings, objective, validation),
+        "train_score": _score(settings, objective, data)
+        if settings.train_scores
+        else None,
+        "observers": _observers(settings, objective, data.target, task),
+        "samples_seen": samples_seen,
+    }
+    batches = _batches(settings, data, layout, streams.order)
     try:
-        with np.errstate(all="ignore"):
-            result, state = run(
-                settings,
-                objective,
-                _batches(settings, training, layout, streams.order),
-                samples_seen=samples_seen,
-                state=state,
-                validate=None if validation is None else _score(objective, validation),
-                incremental=incremental,
-            )
+        if settings.solver == "lbfgs":
+            return _run_lbfgs(settings, objective, batches, watched)
+        result, state = _run_epochs(
+            settings, objective, batches, watched, state, incremental=incremental
+        )
     except DivergedError as error:
         raise ValueError(_divergence_text(error, settings, data.X)) from None
-    if state is not None:
-        state["order"] = streams.order.bit_generator.state
-        state["masks"] = streams.masks.state
+    state["streams"] = streams.state()
     return Trained(result, layout.layers(result.theta), state)
 
 
-def _run_lbfgs(
+def _constant(layout: Layout, data: TrainingSet, before: Before | None) -> Trained:
+    """The model of one class: it is certain with any weights, and zero costs least."""
+    theta = np.zeros(layout.n_parameters, data.X.dtype)
+    seen = 0 if before is None else before.samples_seen
+    result = Result(theta, loss=0.0, samples_seen=seen, converged=True)
+    return Trained(result, layout.layers(theta), None)
+
+
+def _observers(
+    settings: Any, objective: Objective, target: Target, task: FitTask | None
+) -> list[Observer]:
+    observers: list[Observer] = [PrintedEpochs()] if settings.verbose else []
+    if task is not None:
+
+        def attributes() -> dict[str, Any]:
+            layers = objective.layout.layers(objective.theta.copy())
+            return model_attributes(layers, target)
+
+        observers += task.observers(attributes)
+    return observers
+
+
+def dropout(
     settings: Any,
-    objective: Objective,
-    batches: Batches,
-    *,
-    samples_seen: int,
-    validate: Validate | None,
-    **_: Any,
-) -> tuple[Result, None]:
+    keep_probs: Sequence[float],
+    hidden_units: Sequence[int],
+    streams: Streams,
+    dtype: DTypeLike,
+) -> dict[str, Any]:
+    """``fill_masks`` and ``drop_inputs`` of an objective, None where nothing drops."""
+    fill_masks, drop_inputs = None, None
+    if min(keep_probs) < 1:
+        fill_masks = Masks(keep_probs, hidden_units, streams.masks, dtype)
+    if settings.input_keep_prob < 1:
+        drop_inputs = InputMasks(settings.input_keep_prob, streams.input_masks)
+    return {"fill_masks": fill_masks, "drop_inputs": drop_inputs}
+
+
+def _run_lbfgs(
+    settings: Any, objective: Objective, batches: Batches, watched: dict[str, Any]
+) -> Trained:
     result = lbfgs(
         objective,
         batches,
@@ -203,31 +194,33 @@ def _run_lbfgs(
         max_iter=settings.max_iter,
         max_fun=settings.max_fun,
         tol=settings.tol,
-        samples_seen=samples_seen,
-        validate=validate,
-        report=_print_epoch if settings.verbose else None,
+        **watched,
     )
-    return result, None
+    return Trained(result, objective.layout.layers(result.theta), None)
 
 
 def _run_epochs(
     settings: Any,
     objective: Objective,
     batches: Batches,
-    *,
-    samples_seen: int,
+    watched: dict[str, Any],
     state: dict[str, Any] | None,
-    validate: Validate | None,
+    *,
     incremental: bool,
 ) -> tuple[Result, dict[str, Any]]:
     optimizer = _optimizer(settings, objective)
-    plateau = Plateau(settings.tol, settings.n_iter_no_change)
-    if settings.learning_rate == "cosine" and not settings.early_stopping:
+    schedule, patience = settings.learning_rate, settings.n_iter_no_change
+    if schedule == "cosine" and incremental:
+        # There is no last epoch for the rate to come down to.
+        schedule = "constant"
+    elif schedule == "cosine" and not settings.early_stopping:
         # The schedule, not a plateau on its way, says where the end is.
-        plateau.patience = math.inf
+        patience = math.inf
+    plateau = Plateau(settings.tol, patience)
     rate_fraction = 1.0
     if state is not None:
-        rate_fraction = state["rate_fraction"]
+        if schedule == "adaptive":
+            rate_fraction = state["rate_fraction"]
         if incremental:
             plateau.best, plateau.count = state["plateau"]
         if state["solver"] == settings.solver:
@@ -237,13 +230,12 @@ def _run_epochs(
         batches,
         optimizer,
         plateau,
-        schedule=settings.learning_rate,
+        schedule=schedule,
         learning_rate=settings.learning_rate_init * rate_fraction,
         power_t=settings.power_t,
         max_iter=1 if incremental else settings.max_iter,
-        samples_seen=samples_seen,
-        validate=validate,
-        report=_print_epoch if settings.verbose else None,
+        constrain=_max_norm(settings, objective),
+        **watched,
     )
     return result, {
         "solver": settings.solver,
@@ -283,64 +275,73 @@ def _batches(
     return Batches(
         training,
         batch_size,
-        chunk_rows=chunk_rows(layout, training.X.dtype),
+        chunk_rows=chunk_rows(layout, training.X),
         generator=order if settings.shuffle else None,
     )
 
 
-def _score(objective: Objective, validation: TrainingSet) -> Validate:
-    """The score of early stopping: minus the loss on the validation rows."""
+def _max_norm(settings: Any, objective: Objective) -> Callable[[], None] | None:
+    if settings.max_norm is None:
+        return None
+    return partial(limit_incoming_norms, objective.layers[:-1], settings.max_norm)
+
+
+def _score(
+    settings: Any, objective: Objective, rows: TrainingSet | None
+) -> Validate | None:
+    """The score of the rows at the objective's θ: minus the loss, or a scorer's."""
+    if rows is None:
+        return None
+    if settings.scoring != "loss":
+        model = copy.copy(settings)
+        # Views of θ: the model is always that of the last step.
+        vars(model).update(model_attributes(objective.layers, rows.target))
+        vars(model).pop("feature_names_in_", None)
+        scorer = check_scoring(model, scoring=settings.scoring)
+        X, y, sample_weight = rows.gathered()
+        extra = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return lambda: float(scorer(model, X, y, **extra))
     batches = Batches(
-        validation,
-        validation.n_rows,
-        chunk_rows=chunk_rows(objective.layout, validation.X.dtype),
+        rows, rows.n_rows, chunk_rows=chunk_rows(objective.layout, rows.X)
     )
 
-    def score() -> float:
+    def minus_loss() -> float:
         ((_, chunks),) = batches.epoch()
-        return -float(objective.data_loss(chunks))
+        with np.errstate(all="ignore"):
+            return -float(objective.data_loss(chunks))
 
-    return score
-
-
-def _print_epoch(report: EpochReport) -> None:
-    print(f"Iteration {report.epoch}, loss = {report.loss:.8f}")
-    if report.validation_score is not None:
-        print(f"Validation score: {report.validation_score:.6f}")
+    return minus_loss
 
 
-def _starting_theta(
-    settings: Any,
-    layout: Layout,
-    streams: Streams,
-    before: Before | None,
-    dtype: DTypeLike,
+def _theta_of_before(
+    settings: Any, layout: Layout, before: Before, dtype: DTypeLike
 ) -> Array:
-    if before is None:
-        return initial_theta(layout, settings.activation, streams.weights, dtype)
     hidden_units = tuple(len(b) for b in before.intercepts[:-1])
     if hidden_units != layout.hidden_units:
         raise ValueError(
             f"hidden_layer_sizes={settings.hidden_layer_sizes!r}, but the model that "
             f"is to be trained further has hidden layers of {hidden_units} units. Set "
-            f"hidden_layer_sizes={hidden_units}, or fit anew with warm_start=False."
+            f"hidden_layer_sizes={hidden_units}, or begin anew: fit with "
+            "warm_start=False, or partial_fit of a clone."
         )
     return theta_of(before.coefs, before.intercepts, dtype)
 
 
-def _divergence_text(error: DivergedError, settings: Any, X: Array) -> str:
-    largest = np.maximum(X.max(axis=0), -X.min(axis=0))
-    column = int(largest.argmax())
+def _divergence_text(error: DivergedError, settings: Any, X: Any) -> str:
+    largest = abs(X.max(axis=0)), abs(X.min(axis=0))
+    if issparse(X):
+        largest = tuple(row.toarray().ravel() for row in largest)
+    magnitudes = np.maximum(*largest)
+    column = int(magnitudes.argmax())
     names = getattr(settings, "feature_names_in_", None)
     name = "" if names is None else f" ({names[column]!r})"
-    rate = ""
+    rate, lower = "", f"lambd={settings.lambd!r}"
     if error.learning_rate is not None:
         rate = f" at a learning rate of {error.learning_rate:.3g}"
+        lower = f"learning_rate_init={settings.learning_rate_init!r} or {lower}"
     return (
         f"Training diverged: the loss or a weight was not finite in epoch "
-        f"{error.epoch}{rate}. The largest magnitude in X is {largest[column]:.3g}, in "
-        f"column {column}{name}. Scale the features, for example with "
-        "sklearn.preprocessing.StandardScaler, or lower "
-        f"learning_rate_init={settings.learning_rate_init!r} or "
-        f"lambd={settings.lambd!r}."
+        f"{error.epoch}{rate}. The largest magnitude in X is "
+        f"{magnitudes[column]:.3g}, in column {column}{name}. Scale the features, for "
+        f"example with sklearn.preprocessing.StandardScaler, or lower {lower}."
     )

@@ -36,6 +36,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,21 @@ def forward_propagation(
     ------
     ValueError
         If the shapes of X and the parameters do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg.functional import forward_propagation
+    >>> parameters = {
+    ...     "W1": np.ones((4, 2)), "b1": np.zeros((4, 1)),
+    ...     "W2": np.ones((3, 4)), "b2": np.zeros((3, 1)),
+    ...     "W3": np.ones((1, 3)), "b3": np.zeros((1, 1)),
+    ... }
+    >>> A3, cache = forward_propagation(np.zeros((2, 3)), parameters)
+    >>> A3
+    array([[0.5, 0.5, 0.5]])
+    >>> len(cache)
+    12
     """
     return _forward(*_checked(X, parameters))
 
@@ -264,6 +280,24 @@ def backward_propagation_with_regularization(
     ------
     ValueError
         If ``lambd`` is negative or the shapes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg.functional import (
+    ...     backward_propagation_with_regularization,
+    ...     forward_propagation,
+    ... )
+    >>> parameters = {
+    ...     "W1": np.ones((4, 2)), "b1": np.zeros((4, 1)),
+    ...     "W2": np.ones((3, 4)), "b2": np.zeros((3, 1)),
+    ...     "W3": np.ones((1, 3)), "b3": np.zeros((1, 1)),
+    ... }
+    >>> X, Y = np.zeros((2, 1)), np.ones((1, 1))
+    >>> A3, cache = forward_propagation(X, parameters)
+    >>> gradients = backward_propagation_with_regularization(X, Y, cache, lambd=0.7)
+    >>> gradients["dW3"]  # A2 is zero: the penalty alone
+    array([[0.7, 0.7, 0.7]])
     """
     _check_lambd(lambd)
     if len(cache) % 4:
@@ -302,6 +336,26 @@ def backward_propagation_with_dropout(
     ------
     ValueError
         If ``keep_prob`` is not in (0, 1] or the shapes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg.functional import (
+    ...     backward_propagation_with_dropout,
+    ...     forward_propagation_with_dropout,
+    ... )
+    >>> parameters = {
+    ...     "W1": np.ones((4, 2)), "b1": np.zeros((4, 1)),
+    ...     "W2": np.ones((3, 4)), "b2": np.zeros((3, 1)),
+    ...     "W3": np.ones((1, 3)), "b3": np.zeros((1, 1)),
+    ... }
+    >>> X, Y = np.ones((2, 1)), np.zeros((1, 1))
+    >>> A3, cache = forward_propagation_with_dropout(
+    ...     X, parameters, keep_prob=0.5, random_state=1
+    ... )
+    >>> gradients = backward_propagation_with_dropout(X, Y, cache, keep_prob=0.5)
+    >>> gradients["dW1"].shape
+    (4, 2)
     """
     _check_keep_prob(keep_prob)
     n_hidden, rest = divmod(len(cache) - 4, 5)
@@ -325,7 +379,7 @@ def _as_float(values: ArrayLike) -> Array:
 
 
 def _check_keep_prob(keep_prob: float) -> None:
-    if not 0 < keep_prob <= 1:
+    if not (isinstance(keep_prob, Real) and 0 < keep_prob <= 1):
         raise ValueError(
             f"keep_prob={keep_prob!r}: it is the probability of keeping a unit, above "
             "0 and at most 1."
@@ -333,12 +387,18 @@ def _check_keep_prob(keep_prob: float) -> None:
 
 
 def _check_lambd(lambd: float) -> None:
-    if not 0 <= lambd < np.inf:
+    if not (isinstance(lambd, Real) and 0 <= lambd < np.inf):
         raise ValueError(f"lambd={lambd!r}: it must be finite and at least 0.")
 
 
 def _weights(parameters: Mapping[str, ArrayLike]) -> list[Array]:
     n_layers = sum(name.startswith("W") for name in parameters)
+    names = {f"{letter}{i + 1}" for letter in "Wb" for i in range(n_layers)}
+    if set(parameters) != names or not names:
+        raise ValueError(
+            f"parameters has the keys {sorted(parameters)}: give W1, b1, W2, b2, … for "
+            "each layer, and nothing else."
+        )
     return [_as_float(parameters[f"W{i + 1}"]) for i in range(n_layers)]
 
 
@@ -400,7 +460,18 @@ def _backward(
     """The gradients, from a cache without its masks."""
     inputs, targets = _as_float(X), _as_float(Y)
     n_layers = len(cache) // 4
+    if n_layers == 0 or any(np.ndim(entry) != 2 for entry in cache):
+        raise ValueError("The cache is empty or has other entries than arrays.")
     layers = [Layer(*cache[4 * i + 2 : 4 * i + 4]) for i in range(n_layers)]
+    for i, (W, b) in enumerate(layers):
+        if W.shape != (len(cache[4 * i]), len(cache[4 * i - 3]) if i else W.shape[1]):
+            raise ValueError(
+                f"Entry {4 * i + 2} of the cache, W{i + 1}, has the shape {W.shape}, "
+                "which does not fit the entries beside it: give what the forward pass "
+                "of the same kind, with dropout or without, returned."
+            )
+        if b.shape != (len(W), 1):
+            raise ValueError(f"b{i + 1} in the cache has the shape {b.shape}.")
     activations = [cache[4 * i + 1] for i in range(n_layers)]
     A3 = activations.pop()
     if targets.shape != A3.shape:

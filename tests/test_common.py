@@ -1,0 +1,173 @@
+"""scikit-learn's own checks, and what weights mean where chance comes in."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skreg import RegularizedMLPClassifier
+
+# Random masks, small batches and random splits rule out that a row of weight k and the
+# row repeated k times give the same model; see the statistical tests below.
+BY_CHANCE = [{"keep_prob": 0.8}, {"batch_size": 16}, {"early_stopping": True}]
+EXACT_WEIGHTS = [
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+]
+EXACT = [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
+
+
+def expected_failed_checks(estimator):
+    for parameters in BY_CHANCE:
+        ((name, value),) = parameters.items()
+        if estimator.get_params()[name] == value:
+            reason = f"only in expectation with {name}={value}"
+            return dict.fromkeys(EXACT_WEIGHTS, reason)
+    return {}
+
+
+@parametrize_with_checks(
+    [RegularizedMLPClassifier(**parameters) for parameters in EXACT + BY_CHANCE],
+    expected_failed_checks=expected_failed_checks,
+)
+# The checks set max_iter to a few epochs; scikit-learn's own tests ignore this too.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def test_the_exact_settings_have_no_expected_failure():
+    for parameters in EXACT:
+        assert expected_failed_checks(RegularizedMLPClassifier(**parameters)) == {}
+    for parameters in BY_CHANCE:
+        expected = expected_failed_checks(RegularizedMLPClassifier(**parameters))
+        assert set(expected) == set(EXACT_WEIGHTS)
+
+
+# Weights in expectation --------------------------------------------------------------
+
+N_SEEDS = 120
+
+
+@pytest.fixture(scope="module")
+def weighted_data():
+    """X, y and whole weights: the same within a class, so that a stratified split
+    always leaves the same weight for training."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(40, 3))
+    y = np.repeat([0, 1], 20)
+    X[y == 1] += 0.7
+    order = rng.permutation(40)
+    X, y = X[order], y[order]
+    return X, y, np.where(y == 1, 3, 1)
+
+
+def started(parameters, X, y):
+    """An estimator that has weights, the same for all, from which `fit` goes on."""
+    estimator = RegularizedMLPClassifier(
+        hidden_layer_sizes=(5,),
+        solver="sgd",
+        momentum=0.0,
+        # So small that the sum of an epoch's steps is the sum of the gradients at the
+        # start, and so large that 10 digits of it survive.
+        learning_rate_init=1e-5,
+        lambd=0.3,
+        max_iter=1,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(X, y)
+    rng = np.random.default_rng(3)
+    estimator.coefs_ = [rng.normal(size=W.shape) for W in estimator.coefs_]
+    estimator.intercepts_ = [rng.normal(size=b.shape) for b in estimator.intercepts_]
+    return estimator.set_params(warm_start=True, **parameters)
+
+
+def flat(estimator):
+    return np.concatenate([a.ravel() for a in estimator.coefs_ + estimator.intercepts_])
+
+
+def mean_steps(parameters, X, y, sample_weight):
+    """Mean and standard error, over seeds, of an epoch's step, divided by its batches.
+
+    The last number is the first validation score, or 0.
+    """
+    start = started(parameters, X, y)
+    steps = []
+    for seed in range(N_SEEDS):
+        estimator = clone(start)
+        # clone forgets what is fitted: hand it the same start.
+        vars(estimator).update(
+            {k: v for k, v in vars(start).items() if k.endswith("_")}
+        )
+        estimator.set_params(random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(X, y, sample_weight)
+        n_batches = 1
+        if "batch_size" in parameters:
+            n_batches = -(-len(X) // parameters["batch_size"])
+        step = (flat(estimator) - flat(start)) / (-1e-5 * n_batches)
+        score = (estimator.validation_scores_ or [0.0])[0]
+        steps.append(np.append(step, score))
+    return np.mean(steps, axis=0), np.std(steps, axis=0, ddof=1) / np.sqrt(N_SEEDS)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"keep_prob": 0.8},
+        {"batch_size": 16},
+        {"early_stopping": True, "validation_fraction": 0.25},
+        {"keep_prob": 0.6, "batch_size": 7},
+    ],
+    ids=str,
+)
+def test_a_weight_of_k_is_k_copies_in_expectation(parameters, weighted_data):
+    X, y, k = weighted_data
+    if "early_stopping" not in parameters:
+        # Rows are not held out, so the weights may differ within a class.
+        k = np.where(X[:, 0] > 0.5, 5, np.where(X[:, 1] > 0, 2, 1))
+    weighted, error = mean_steps(parameters, X, y, k)
+    X_copies, y_copies = np.repeat(X, k, axis=0), np.repeat(y, k)
+    copied, error_of_copies = mean_steps(parameters, X_copies, y_copies, None)
+    ignored, _ = mean_steps(parameters, X, y, None)
+
+    # A normal variable is beyond 4.5 standard errors once in 150 000 times; there are
+    # 27 numbers. The rest of the bound is for the rounding of so small a step.
+    bound = 4.5 * np.hypot(error, error_of_copies) + 1e-4 * np.abs(copied).max()
+    difference = np.abs(weighted - copied)
+    assert (difference <= bound).all(), difference / bound
+    # The bound tells apart what it should: without the weights it is missed by far.
+    assert (np.abs(ignored - copied) / bound).max() > 3
+
+
+def test_batches_take_part_by_chance():
+    """The statistical tests would be empty if the seed changed nothing."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.repeat([0, 1], 20)
+    for parameters in [{"keep_prob": 0.8}, {"early_stopping": True}]:
+        _, error = mean_steps(parameters, X, y, None)
+        assert error[:-1].max() > 1e-3
+
+
+@pytest.mark.parametrize("parameters", BY_CHANCE, ids=str)
+def test_a_weight_of_zero_is_no_row_even_by_chance(parameters, weighted_data):
+    X, y, _ = weighted_data
+    weight = np.where(np.arange(len(y)) % 3 == 0, 0.0, 1.0)
+    estimator = RegularizedMLPClassifier(
+        hidden_layer_sizes=(6,),
+        learning_rate="cosine",
+        max_iter=15,
+        n_iter_no_change=15,
+        random_state=4,
+        **parameters,
+    )
+    with_zeros = clone(estimator).fit(X, y, weight)
+    without = clone(estimator).fit(X[weight > 0], y[weight > 0])
+    np.testing.assert_array_equal(flat(with_zeros), flat(without))
+    assert not np.array_equal(flat(with_zeros), flat(clone(estimator).fit(X, y)))

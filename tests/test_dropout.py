@@ -1,0 +1,279 @@
+"""Masks: exactly what fraction is kept, from which random integers."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import binom, chisquare
+
+from skreg._dropout import Masks, documents_masks
+
+KEEP_PROBS = [1e-6, 1e-5, 0.1, 0.25, 1 / 3, 0.5, 0.8, 0.99, 0.99999, 0.99999999, 1.0]
+# n_units, n_samples: multiples of 4 and others, below one block of 4096 words of four
+# integers, exactly one, a little above, and several.
+SHAPES = [
+    (1, 1),
+    (3, 1),
+    (4, 2),
+    (5, 7),
+    (3, 5),
+    (128, 128),
+    (127, 129),
+    (5, 3277),
+    (131, 251),
+    (160, 512),
+]
+
+
+class EveryInteger:
+    """A bit generator whose first words hold each 16-bit integer once."""
+
+    def __init__(self):
+        self.words = np.arange(65536, dtype=np.uint16).view(np.uint64)
+        self.position = 0
+
+    def random_raw(self, size):
+        start, self.position = self.position, self.position + size
+        assert self.position <= self.words.size
+        return self.words[start : self.position]
+
+
+def n_kept_of(keep_prob):
+    """round(65536 keep_prob), but never zero."""
+    return max(1, round(65536 * keep_prob))
+
+
+def draw(keep_probs, units, n_samples, bit_generator, dtype=float):
+    lead = np.shape(keep_probs)[:-1]
+    D = np.full((*lead, sum(units), n_samples), np.nan, dtype=dtype)
+    Masks(keep_probs, units, bit_generator, dtype)(D)
+    return D
+
+
+def integers_of(bit_generator, n_units, n_samples):
+    """The integers that a mask of this shape compares: 4 in each word of 64 bits."""
+    n_words = -(-n_units * n_samples // 4)
+    integers = bit_generator.random_raw(n_words).view(np.uint16)
+    return integers[: n_units * n_samples].reshape(n_units, n_samples)
+
+
+# The fraction and the scale ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("keep_prob", KEEP_PROBS)
+def test_over_all_integers_the_mean_of_a_mask_is_exactly_one(keep_prob, dtype):
+    D = draw([keep_prob], [64], 1024, EveryInteger(), dtype)
+    n_kept = n_kept_of(keep_prob)
+    assert np.count_nonzero(D) == n_kept
+    assert D.dtype == dtype
+    # One value, the nearest to 65536 / n_kept; the mean is exact but for its rounding.
+    assert set(np.unique(D[D > 0])) == {dtype(65536 / n_kept)}
+    mean = n_kept * Fraction(float(D.max())) / 65536
+    assert abs(mean - 1) <= Fraction(float(np.finfo(dtype).eps)) / 2
+
+
+def test_the_integers_below_the_threshold_are_kept():
+    integers = integers_of(EveryInteger(), 64, 1024)
+    for keep_prob in KEEP_PROBS:
+        D = draw([keep_prob], [64], 1024, EveryInteger())
+        assert_array_equal(D > 0, integers < n_kept_of(keep_prob))
+
+
+def test_the_limits():
+    assert n_kept_of(1e-6) == 1
+    smallest = draw([1e-6], [64], 1024, EveryInteger())
+    assert smallest.max() == 65536
+    for keep_prob in (0.99999999, 1.0):
+        assert_array_equal(draw([keep_prob], [64], 1024, EveryInteger()), 1)
+
+
+def test_the_fraction_is_rounded_to_the_nearest():
+    for n_kept in (1.4, 1.6, 32768.4, 32768.6, 65535.4, 65535.6):
+        D = draw([n_kept / 65536], [64], 1024, EveryInteger())
+        assert np.count_nonzero(D) == round(n_kept)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_layer_has_its_keep_prob(dtype):
+    keep_probs, units, n_samples = (0.2, 1.0, 0.7), (3, 1, 5), 11
+    D = draw(keep_probs, units, n_samples, np.random.SFC64(0), dtype)
+    integers = integers_of(np.random.SFC64(0), 9, n_samples)
+    start = 0
+    for keep_prob, n_units in zip(keep_probs, units, strict=True):
+        rows = slice(start, start + n_units)
+        n_kept = n_kept_of(keep_prob)
+        expected = np.where(integers[rows] < n_kept, dtype(65536 / n_kept), 0)
+        assert_array_equal(D[rows], expected)
+        start += n_units
+
+
+# The stream --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_masks_of_any_size(shape):
+    """Also where a word is not used up, and over the size of a block."""
+    used, twin = np.random.SFC64(5), np.random.SFC64(5)
+    masks = Masks([0.3], [shape[0]], used, float)
+    D = np.empty(shape)
+    for _ in range(3):
+        masks(D)
+        assert_array_equal(D > 0, integers_of(twin, *shape) < n_kept_of(0.3))
+    assert repr(used.state) == repr(twin.state)
+
+
+def test_batches_of_different_sizes_in_turn():
+    used, twin = np.random.SFC64(5), np.random.SFC64(5)
+    masks = Masks([0.3, 0.6], [2, 3], used, float)
+    kept = np.repeat([n_kept_of(0.3), n_kept_of(0.6)], [2, 3])[:, np.newaxis]
+    for n_samples in (7, 8, 7, 1, 8, 7):
+        D = np.empty((5, n_samples))
+        masks(D)
+        assert_array_equal(D > 0, integers_of(twin, 5, n_samples) < kept)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (131, 251)], ids=str)
+def test_settings_share_their_masks(shape):
+    """The same integers for any keep_prob: what a small one keeps, a larger one keeps.
+
+    And the stream stands at the same place afterwards.
+    """
+    states, previous = [], np.zeros(shape, dtype=bool)
+    for keep_prob in KEEP_PROBS:
+        bit_generator = np.random.SFC64(1)
+        kept = draw([keep_prob], [shape[0]], shape[1], bit_generator) > 0
+        assert (kept >= previous).all()
+        previous = kept
+        states.append(repr(bit_generator.state))
+    assert len(set(states)) == 1
+
+
+def test_leading_axes_share_their_integers():
+    keep_probs = np.array([[[0.2, 0.9], [0.5, 0.5]], [[1.0, 0.1], [0.7, 1e-6]]])
+    stack = draw(keep_probs, [3, 4], 9, np.random.SFC64(2))
+    assert stack.shape == (2, 2, 7, 9)
+    for index in np.ndindex(2, 2):
+        single = draw(keep_probs[index], [3, 4], 9, np.random.SFC64(2))
+        assert_array_equal(stack[index], single)
+
+
+def test_one_keep_prob_may_serve_a_stack():
+    masks = Masks([0.5], [4], np.random.SFC64(2), float)
+    D = np.empty((3, 4, 6))
+    masks(D)
+    single = draw([0.5], [4], 6, np.random.SFC64(2))
+    assert_array_equal(D, np.broadcast_to(single, D.shape))
+
+
+def test_a_part_of_a_larger_array_can_be_filled():
+    whole = np.full((5, 8), 7.0)
+    Masks([0.5], [3], np.random.SFC64(2), float)(whole[1:4, ::2])
+    assert_array_equal(whole[1:4, ::2], draw([0.5], [3], 4, np.random.SFC64(2)))
+    assert np.count_nonzero(whole == 7) == 40 - 12
+
+
+def test_masks_repeat_by_seed_and_by_state():
+    def three(masks):
+        return [masks_of(masks) for _ in range(3)]
+
+    def masks_of(masks):
+        D = np.empty((6, 9))
+        masks(D)
+        return D
+
+    bit_generator = np.random.SFC64(4)
+    masks = Masks([0.5], [6], bit_generator, float)
+    first = three(masks)
+    state = bit_generator.state
+    second = three(masks)
+    assert not np.array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], second[0])
+
+    again = Masks([0.5], [6], np.random.SFC64(4), float)
+    assert_array_equal(three(again), first)
+    bit_generator.state = state
+    assert_array_equal(three(masks), second)
+    other = Masks([0.5], [6], np.random.SFC64(5), float)
+    assert not np.array_equal(three(other), first)
+
+
+def test_numpys_global_stream_is_not_touched():
+    def global_state():
+        return repr(np.random.mtrand._rand.get_state())
+
+    before = global_state()
+    draw([0.5], [6], 9, np.random.SFC64(4))
+    documents_masks(np.random.RandomState(0), [(3, 4)], 0.5)
+    assert global_state() == before
+
+
+# Chance ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_prob", [0.1, 0.5, 0.8])
+def test_each_unit_and_each_sample_is_kept_as_often_as_it_should(keep_prob):
+    """The counts are binomial: neither too far from their mean nor too near to it."""
+    n_units, n_samples = 40, 50
+    masks = Masks([keep_prob], [n_units], np.random.SFC64(6), float)
+    n_draws, counts = 400, np.zeros((n_units, n_samples))
+    D = np.empty((n_units, n_samples))
+    for _ in range(n_draws):
+        masks(D)
+        counts += D > 0
+    edges = binom.ppf(np.linspace(0.1, 0.9, 9), n_draws, keep_prob)
+    bins = np.searchsorted(edges, counts.ravel())
+    cumulative = np.concatenate([[0], binom.cdf(edges, n_draws, keep_prob), [1]])
+    expected = counts.size * np.diff(cumulative)
+    observed = np.bincount(bins, minlength=10)
+    assert chisquare(observed, expected).pvalue > 0.01
+
+
+@pytest.mark.parametrize("lag", [(0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (1, 1)])
+def test_neighbours_are_independent(lag):
+    """The four kinds of pairs are as frequent as independence wants them."""
+    keep_prob = 0.6
+    kept = draw([keep_prob], [300], 301, np.random.SFC64(7)) > 0
+    rows, columns = lag
+    one = kept[: 300 - rows, : 301 - columns]
+    other = kept[rows:, columns:]
+    counts = np.bincount((2 * one + other).ravel(), minlength=4)
+    p, q = keep_prob, 1 - keep_prob
+    expected = one.size * np.array([q * q, q * p, p * q, p * p])
+    assert chisquare(counts, expected).pvalue > 0.01
+
+
+def test_calls_are_independent():
+    masks = Masks([0.5], [100], np.random.SFC64(8), float)
+    one, other = np.empty((100, 200)), np.empty((100, 200))
+    masks(one)
+    masks(other)
+    counts = np.bincount((2 * (one > 0) + (other > 0)).ravel(), minlength=4)
+    assert chisquare(counts).pvalue > 0.01
+
+
+def test_the_mean_of_a_layer_is_kept():
+    """What inverted dropout is for: the expected A after the mask is A before it."""
+    A = np.random.default_rng(0).random((50, 40))
+    masks = Masks([0.3], [50], np.random.SFC64(9), float)
+    D, total, n_draws = np.empty((50, 40)), 0.0, 2000
+    for _ in range(n_draws):
+        masks(D)
+        total += (A * D).mean()
+    # The variance of D is 1 / keep_prob - 1.
+    error = np.sqrt((1 / 0.3 - 1) * np.square(A).mean() / A.size / n_draws)
+    assert_allclose(total / n_draws, A.mean(), rtol=0, atol=3 * error)
+
+
+# The documents' masks ----------------------------------------------------------------
+
+
+def test_the_documents_masks_are_unscaled_and_in_order():
+    shapes = [(4, 5), (3, 5), (2, 5)]
+    masks = documents_masks(np.random.RandomState(3), shapes, 0.4)
+    stream = np.random.RandomState(3)
+    assert len(masks) == 3
+    for D, shape in zip(masks, shapes, strict=True):
+        assert_array_equal(D, stream.rand(*shape) < 0.4)
+        assert D.dtype == int

@@ -1,0 +1,321 @@
+"""Forward and backward, line by line against the oracle."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from strategies import ACTIVATIONS as NAMES
+from strategies import flat, problems, random_problem, scaled_masks
+
+from skreg import _network
+from skreg._activations import ACTIVATIONS
+from skreg._network import (
+    Hidden,
+    Workspace,
+    backward,
+    by_chunks,
+    chunk_rows,
+    forward,
+    training_workspace,
+)
+from skreg._parameters import Layout
+
+HIDDEN = [(4,), (4, 3), (2, 5, 3), (3, 3, 3, 3)]
+every_depth = pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+every_activation = pytest.mark.parametrize("activation", NAMES)
+dropout_or_not = pytest.mark.parametrize("dropout", [False, True])
+
+
+def open_workspace(units, n_samples, masks=None, lead=()):
+    """One in which no two arrays share memory."""
+
+    def empty(n_units):
+        return np.full((*lead, n_units, n_samples), np.nan)
+
+    hidden, start = [], 0
+    for n_units in units[1:-1]:
+        G, D = empty(n_units), None
+        A = G
+        if masks is not None:
+            A, D = empty(n_units), masks[..., start : start + n_units, :]
+        Z, dA, slope, dZ = (empty(n_units) for _ in range(4))
+        hidden.append(Hidden(Z=Z, G=G, D=D, A=A, dA=dA, slope=slope, dZ=dZ))
+        start += n_units
+    Z, dZ = empty(units[-1]), empty(units[-1])
+    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=np.ones((n_samples, 1)))
+
+
+def dZ_of_the_logits(problem):
+    """The oracle's last dZ, which a loss would write: weights × (A - Y)."""
+    return reference_gradients(problem)[f"dZ{problem.n_layers}"]
+
+
+def reference_gradients(problem):
+    return reference.gradients(
+        problem.X,
+        problem.Y,
+        problem.parameters,
+        0.0,
+        sample_weight=problem.sample_weight,
+        **problem.settings,
+    )
+
+
+def run(problem, workspace):
+    """The logits and the gradient θ of a pass forward and back."""
+    layout = Layout(problem.units)
+    layers = layout.layers(flat(problem.parameters))
+    gradient = np.full(layout.n_parameters, np.nan)
+    activation = ACTIVATIONS[problem.activation]
+    Z = forward(problem.X, layers, activation, workspace).copy()
+    workspace.dZ[...] = dZ_of_the_logits(problem) / problem.total_weight
+    backward(problem.X, layers, layout.layers(gradient), activation, workspace)
+    return Z, gradient
+
+
+def workspaces_for(problem):
+    masks = None if problem.masks is None else scaled_masks(problem)
+    layout = Layout(problem.units)
+    return (
+        open_workspace(problem.units, problem.n_samples, masks),
+        training_workspace(layout, problem.n_samples, float, masks=masks),
+    )
+
+
+# Against the oracle ------------------------------------------------------------------
+
+
+@every_depth
+@every_activation
+@dropout_or_not
+def test_every_array_of_a_pass(hidden, activation, dropout):
+    """In a workspace that keeps them all."""
+    problem = random_problem(hidden=hidden, activation=activation, dropout=dropout)
+    workspace, _ = workspaces_for(problem)
+    Z, gradient = run(problem, workspace)
+    cache = reference.forward(problem.X, problem.parameters, **problem.settings)
+    expected = reference_gradients(problem)
+    tolerance = {"rtol": 1e-11, "atol": 1e-14}
+    assert_allclose(Z, cache[f"Z{problem.n_layers}"], **tolerance)
+    total = problem.total_weight
+    for i, layer in enumerate(workspace.hidden, start=1):
+        assert_allclose(layer.Z, cache[f"Z{i}"], **tolerance)
+        g = reference.activate(cache[f"Z{i}"], activation)
+        assert_allclose(layer.G, g, **tolerance)
+        assert_allclose(layer.A, cache[f"A{i}"], **tolerance)
+        assert_allclose(layer.dA, expected[f"dA{i}"] / total, **tolerance)
+        slope = reference.activation_derivative(cache[f"Z{i}"], activation)
+        assert_allclose(layer.slope, slope, **tolerance)
+        assert_allclose(layer.dZ, expected[f"dZ{i}"] / total, **tolerance)
+    assert_allclose(gradient, flat(expected, prefix="d"), **tolerance)
+
+
+@given(problems())
+def test_both_workspaces_give_the_same(problem):
+    """Sharing memory changes no result."""
+    (Z, gradient), (lean_Z, lean_gradient) = (
+        run(problem, workspace) for workspace in workspaces_for(problem)
+    )
+    assert_allclose(lean_Z, Z, rtol=0, atol=1e-14)
+    assert_allclose(lean_gradient, gradient, rtol=0, atol=1e-13)
+    cache = reference.forward(problem.X, problem.parameters, **problem.settings)
+    assert_allclose(Z, cache[f"Z{problem.n_layers}"], rtol=0, atol=1e-13)
+    expected = flat(reference_gradients(problem), prefix="d")
+    assert_allclose(gradient, expected, rtol=0, atol=1e-12)
+
+
+@every_activation
+@dropout_or_not
+@pytest.mark.parametrize("lean", [False, True])
+@pytest.mark.parametrize("own_rows", [False, True])
+def test_a_stack_of_networks_equals_single_ones(activation, dropout, lean, own_rows):
+    singles = [
+        random_problem(seed, activation=activation, dropout=dropout)
+        for seed in range(3)
+    ]
+    layout = Layout(singles[0].units)
+    masks = None
+    if dropout:
+        masks = np.stack([scaled_masks(single) for single in singles])
+    X = np.stack([single.X for single in singles]) if own_rows else singles[0].X
+    if lean:
+        workspace = training_workspace(layout, 9, float, lead=(3,), masks=masks)
+    else:
+        workspace = open_workspace(layout.units, 9, masks, lead=(3,))
+    theta = np.stack([flat(single.parameters) for single in singles])
+    gradient = np.full_like(theta, np.nan)
+    layers, gradients = layout.layers(theta), layout.layers(gradient)
+    g = ACTIVATIONS[activation]
+    logits = forward(X, layers, g, workspace).copy()
+    dZ = np.random.default_rng(0).normal(size=logits.shape)
+    workspace.dZ[...] = dZ
+    backward(X, layers, gradients, g, workspace)
+    assert logits.shape == (3, 1, 9)
+    for s, single in enumerate(singles):
+        own_X = X[s] if own_rows else X
+        alone, _ = workspaces_for(single)
+        own_layers, own_gradient = layout.layers(theta[s]), np.empty_like(theta[s])
+        Z = forward(own_X, own_layers, g, alone)
+        assert_allclose(logits[s], Z, rtol=1e-12, atol=1e-15)
+        alone.dZ[...] = dZ[s]
+        backward(own_X, own_layers, layout.layers(own_gradient), g, alone)
+        assert_allclose(gradient[s], own_gradient, rtol=1e-11, atol=1e-14)
+
+
+@dropout_or_not
+def test_two_leading_axes(dropout):
+    layout = Layout((3, 4, 2))
+    rng = np.random.default_rng(0)
+    theta, X = rng.normal(size=(2, 5, layout.n_parameters)), rng.normal(size=(3, 6))
+    masks = rng.integers(2, size=(2, 5, 4, 6)) * 2.0 if dropout else None
+    workspace = training_workspace(layout, 6, float, lead=(2, 5), masks=masks)
+    tanh = ACTIVATIONS["tanh"]
+    logits = forward(X, layout.layers(theta), tanh, workspace)
+    for index in np.ndindex(2, 5):
+        (W1, b1), (W2, b2) = layout.layers(theta[index])
+        A1 = np.tanh(W1 @ X + b1)
+        if dropout:
+            A1 = A1 * masks[index]
+        assert_allclose(logits[index], W2 @ A1 + b2, rtol=1e-12, atol=1e-14)
+
+
+def test_a_workspace_is_overwritten_by_the_next_batch():
+    """Nothing of a pass is left in the results of the next."""
+    problem = random_problem()
+    _, workspace = workspaces_for(problem)
+    expected = run(problem, workspace)
+    for layer in workspace.hidden:
+        for array in (layer.Z, layer.A, layer.dA, layer.slope):
+            array.fill(np.nan)
+    again = run(problem, workspace)
+    for first, second in zip(expected, again, strict=True):
+        assert_allclose(first, second, rtol=1e-12, atol=1e-15)
+
+
+@dropout_or_not
+def test_the_training_workspace_is_the_smallest(dropout):
+    """Two arrays a hidden layer; with dropout, A and the mask as well."""
+    layout = Layout((3, 4, 5, 2))
+    masks = np.empty((9, 7)) if dropout else None
+    workspace = training_workspace(layout, 7, np.float32, masks=masks)
+    for layer, n_units in zip(workspace.hidden, (4, 5), strict=True):
+        assert layer.Z is layer.G is layer.slope
+        assert layer.dA is layer.dZ
+        assert (layer.A is layer.G) is not dropout
+        assert layer.G.shape == layer.A.shape == layer.dA.shape == (n_units, 7)
+        assert not np.shares_memory(layer.G, layer.dA)
+        assert layer.G.dtype == layer.A.dtype == layer.dA.dtype == np.float32
+        if dropout:
+            assert np.shares_memory(layer.D, masks)
+            assert layer.D.shape == (n_units, 7)
+            assert not np.shares_memory(layer.A, layer.G)
+        else:
+            assert layer.D is None
+    assert not np.shares_memory(workspace.Z, workspace.dZ)
+    assert_array_equal(workspace.ones, np.ones((7, 1)))
+
+
+# Prediction, a chunk at a time -------------------------------------------------------
+
+
+def one_pass(X, problem):
+    settings = problem.settings | {"masks": None}
+    cache = reference.forward(X, problem.parameters, **settings)
+    return cache[f"Z{problem.n_layers}"]
+
+
+@every_activation
+@pytest.mark.parametrize(
+    ("n_rows", "sizes"),
+    [
+        (1, [1]),
+        (255, [255]),
+        (256, [256]),
+        (257, [256, 1]),
+        (900, [256, 256, 256, 132]),
+    ],
+)
+def test_chunks_of_logits_are_those_of_one_pass(activation, n_rows, sizes, monkeypatch):
+    """However little memory there is, a chunk has up to 256 rows."""
+    monkeypatch.setattr(_network, "WORKSPACE_BYTES", 1)
+    problem = random_problem(kind="multiclass", activation=activation)
+    layers = Layout(problem.units).layers(flat(problem.parameters))
+    X = np.random.default_rng(0).normal(size=(n_rows, 3))
+    expected = one_pass(X.T, problem)
+    stop, found = 0, []
+    for rows, work in by_chunks(X, layers, ACTIVATIONS[activation]):
+        logits = work.Z
+        assert rows.start == stop
+        stop = rows.stop
+        found.append(stop - rows.start)
+        assert logits.shape == (3, found[-1])
+        assert_allclose(logits, expected[:, rows], rtol=1e-11, atol=1e-14)
+    assert found == sizes
+
+
+def test_a_chunk_of_a_sparse_table_does_not_count_its_columns():
+    layout = Layout((100_000, 10, 2))
+    dense = np.empty((0, 100_000))
+    assert chunk_rows(layout, dense) == 256
+    assert chunk_rows(layout, sparse.csr_array((0, 100_000))) > 10_000
+
+
+def test_logits_keep_the_dtype_of_the_weights():
+    problem = random_problem()
+    layers = Layout(problem.units).layers(flat(problem.parameters).astype(np.float32))
+    X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    ((rows, work),) = by_chunks(X, layers, ACTIVATIONS["relu"])
+    logits = work.Z
+    assert rows == slice(0, 5)
+    assert logits.dtype == np.float32
+    assert_allclose(logits, one_pass(X.T, problem), rtol=1e-4, atol=1e-5)
+
+
+def test_any_order_of_memory_will_do():
+    """X in C order, in Fortran order or a part of a table."""
+    problem = random_problem()
+    layers = Layout(problem.units).layers(flat(problem.parameters))
+    table = np.random.default_rng(0).normal(size=(20, 6))
+    for X in (
+        table[:10, :3].copy(),
+        np.asfortranarray(table[:10, :3]),
+        table[::2, ::2],
+    ):
+        ((_, work),) = by_chunks(X, layers, ACTIVATIONS["relu"])
+        logits = work.Z
+        assert_allclose(logits, one_pass(X.T, problem), rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "units", [(1, 1, 1), (30, 100, 50, 1), (784, 500, 500, 10), (20_000, 100, 2)]
+)
+def test_the_memory_of_a_chunk_is_bounded(units, dtype):
+    """Its rows, its workspace and its masks: below WORKSPACE_BYTES, or of 256 rows."""
+    layout = Layout(units)
+    X = np.empty((0, units[0]), dtype=dtype)
+    n_rows = chunk_rows(layout, X)
+    assert n_rows >= 256
+    if n_rows > 256:
+        n_rows = min(n_rows, 10_000)
+        masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
+        workspace = training_workspace(layout, n_rows, dtype, masks=masks)
+        arrays = [masks, workspace.Z, workspace.dZ]
+        for layer in workspace.hidden:
+            arrays += [layer.G, layer.A, layer.dA]
+        used = sum(array.nbytes for array in arrays)
+        used += n_rows * units[0] * np.dtype(dtype).itemsize
+        assert used * chunk_rows(layout, X) / n_rows <= _network.WORKSPACE_BYTES
+
+
+def test_a_chunk_uses_the_memory_that_it_may():
+    """Not a tenth of it, which would make prediction slow."""
+    layout = Layout((30, 100, 50, 1))
+    n_rows = chunk_rows(layout, np.empty((0, 1)))
+    assert n_rows * 8 * 30 < _network.WORKSPACE_BYTES
+    assert n_rows * 8 * (30 + 4 * 151) > _network.WORKSPACE_BYTES / 2
+    assert chunk_rows(layout, np.empty((0, 1), np.float32)) == pytest.approx(
+        2 * n_rows, rel=1e-3
+    )
