@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer_names
@@ -604,6 +605,10 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             multi_output=True,
             reset=reset,
         )
+        if issparse(rows) and not rows.has_canonical_format:
+            # Dropout of the inputs takes each stored value for one of X.
+            rows = rows.copy()
+            rows.sum_duplicates()
         return rows, check_y(labels)
 
     def _validation_set(
@@ -625,9 +630,12 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
                 "X_val and y_val are for early stopping, but early_stopping=False. "
                 "Set early_stopping=True, or leave them out."
             )
-        rows, labels = self._validated(
-            X_val, y_val, reset=False, dtype=training.X.dtype
-        )
+        try:
+            rows, labels = self._validated(
+                X_val, y_val, reset=False, dtype=training.X.dtype
+            )
+        except ValueError as error:
+            raise ValueError(f"In X_val and y_val: {error}") from None
         return validation_set(rows, labels, sample_weight_val, training)
 
     def _callback_data(
@@ -979,29 +987,26 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         (5, 4)
         """
         rows, layers = self._ready(X)
-        chunks = by_chunks(rows, layers, ACTIVATIONS[self.activation])
-        activation = ACTIVATIONS[self.activation]
-        gradients = filled(
-            (
-                (chunk, input_gradients(layers, activation, work).transpose(2, 0, 1))
-                for chunk, work in chunks
-            ),
-            rows,
-        )
-        sign, index = 1, 0
+        sign, outputs = 1, list(range(self.n_outputs_))
         if target is not None:
-            matches = np.flatnonzero(self.classes_ == target)
-            if len(matches) != 1:
+            codes = [i for i, c in enumerate(self.classes_.tolist()) if c == target]
+            if len(codes) != 1:
                 raise ValueError(
                     f"target={target!r} is not one of the classes {self.classes_}: "
                     "give one of them, or None for all."
                 )
-            index = int(matches[0])
+            outputs = codes
             if self._target.kind == "binary":
-                sign, index = 2 * index - 1, 0
-        elif self.n_outputs_ > 1:
-            return gradients
-        return sign * gradients[:, index]
+                sign, outputs = 2 * codes[0] - 1, [0]
+        activation = ACTIVATIONS[self.activation]
+        gradients = filled(
+            (
+                (chunk, input_gradients(layers, activation, work, outputs).T)
+                for chunk, work in by_chunks(rows, layers, activation)
+            ),
+            rows,
+        ).swapaxes(1, 2)
+        return sign * gradients[:, 0] if len(outputs) == 1 else gradients
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -134,19 +134,24 @@ def backward(
 
 
 def input_gradients(
-    layers: Sequence[Layer], activation: Activation, workspace: Workspace
+    layers: Sequence[Layer],
+    activation: Activation,
+    workspace: Workspace,
+    outputs: Sequence[int],
 ) -> Array:
-    """dX = W1ᵀ dZ1 for each output: the derivative of the logits by the inputs.
+    """dX = W1ᵀ dZ1 for each of the outputs: the derivative of its logit by the inputs.
 
-    Follows a forward pass without dropout. The shape is (n_outputs, n_x, m).
+    Follows a forward pass without dropout. The shape is (len(outputs), n_x, m).
     """
-    n_outputs, m = workspace.Z.shape
-    dZ = np.zeros((n_outputs, n_outputs, m), dtype=workspace.Z.dtype)
-    dZ[np.arange(n_outputs), np.arange(n_outputs)] = 1
-    for (W, _), layer in zip(layers[:0:-1], workspace.hidden[::-1], strict=True):
+    for layer in workspace.hidden:
         activation.derivative(layer.G, layer.slope)
-        dZ = np.matmul(W.mT, dZ) * layer.slope
-    dX: Array = np.matmul(layers[0].W.mT, dZ)
+    n_inputs, m = layers[0].W.shape[1], workspace.Z.shape[1]
+    dX = np.empty((len(outputs), n_inputs, m), dtype=workspace.Z.dtype)
+    for index, output in enumerate(outputs):
+        dA = layers[-1].W[output][:, np.newaxis]
+        for (W, _), layer in zip(layers[-2::-1], workspace.hidden[::-1], strict=True):
+            dA = np.matmul(W.mT, dA * layer.slope)
+        dX[index] = dA
     return dX
 
 

@@ -24,8 +24,13 @@ class _Optimizer:
     n_steps: int
     moments: tuple[Array, ...]
 
-    def resume(self, n_steps: int, moments: Sequence[Array]) -> None:
-        """Go on from what ``n_steps`` and ``moments`` were."""
+    def resume(
+        self,
+        n_steps: int,
+        moments: Sequence[Array],
+        betas: tuple[float, float] | None = None,
+    ) -> None:
+        """Go on from what ``n_steps`` and ``moments`` were, with those ``betas``."""
         self.n_steps = n_steps
         for moment, saved in zip(self.moments, moments, strict=True):
             moment[...] = saved
@@ -95,6 +100,23 @@ class Adam(_Optimizer):
             blocks(theta, gradient, self.first_moment, self.second_moment)
         )
         self.moments = (self.first_moment, self.second_moment)
+
+    def resume(
+        self,
+        n_steps: int,
+        moments: Sequence[Array],
+        betas: tuple[float, float] | None = None,
+    ) -> None:
+        """Go on from what ``n_steps`` and ``moments`` were, with those ``betas``."""
+        super().resume(n_steps, moments)
+        if betas is None:
+            return
+        for moment, now, then in zip(
+            self.moments, (self.beta_1, self.beta_2), betas, strict=True
+        ):
+            if now != then:
+                # The factor that the moments are kept without has changed.
+                moment *= (1 - then) / (1 - now)
 
     def step(self, learning_rate: float) -> None:
         """Move θ once along the gradient that is in its vector now."""

@@ -95,13 +95,15 @@ class Streams(NamedTuple):
             "order": self.order.bit_generator.state,
             "masks": self.masks.state,
             "input_masks": self.input_masks.state,
+            "split_seed": self.split_seed,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state` was taken."""
+    def restored(self, state: dict[str, Any]) -> Streams:
+        """The streams as they were when :meth:`state` was taken."""
         self.order.bit_generator.state = state["order"]
         self.masks.state = state["masks"]
         self.input_masks.state = state["input_masks"]
+        return self._replace(split_seed=state["split_seed"])
 
 
 def random_streams(

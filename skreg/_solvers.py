@@ -20,6 +20,9 @@ Array = NDArray[Any]
 # A plateau at this 'adaptive' learning rate or below ends the training.
 SMALLEST_RATE = 1e-6
 
+# A loss this many times larger than at the start does not come back.
+_EXPLOSION = 1e4
+
 
 class Batches(Protocol):
     """The training rows, batch by batch."""
@@ -84,7 +87,7 @@ Validate = Callable[[], float]
 
 
 class DivergedError(ArithmeticError):
-    """The loss, or a weight, is no longer finite."""
+    """The loss has exploded, or a weight is no longer finite."""
 
     def __init__(self, epoch: int, learning_rate: float | None) -> None:
         super().__init__(epoch, learning_rate)
@@ -168,6 +171,7 @@ def descend(
     watch = _Watch(objective.theta, plateau, validate, train_score, observers)
     result = watch.result
     result.samples_seen, result.learning_rate = samples_seen, learning_rate
+    ceiling = None
     try:
         for epoch in range(max_iter):
             rate = learning_rate_at(
@@ -178,7 +182,9 @@ def descend(
                 progress=epoch / max_iter,
             )
             watch.epoch_begins()
-            loss = _run_epoch(objective, batches, optimizer, rate, constrain)
+            loss, ceiling = _run_epoch(
+                objective, batches, optimizer, rate, constrain, ceiling
+            )
             if not math.isfinite(loss):
                 raise DivergedError(epoch + 1, rate)
             result.samples_seen += batches.n_rows
@@ -195,6 +201,9 @@ def descend(
         else:
             result.converged = schedule == "cosine"
     except KeyboardInterrupt as interrupt:
+        if not np.isfinite(objective.theta).all():
+            # It was about to diverge: what there was before is worth more.
+            raise
         result.interrupt = interrupt
     return watch.finished()
 
@@ -205,17 +214,21 @@ def _run_epoch(
     optimizer: SGD | Adam,
     rate: float,
     constrain: Callable[[], None] | None,
-) -> float:
-    """One step for each batch; the mean of their losses, by rows.
+    ceiling: float | None,
+) -> tuple[float, float]:
+    """One step for each batch; the mean of their losses, by rows, and the ceiling.
 
-    It is not finite where a loss or, at the end, a weight is not.
+    The mean is not finite where a loss is above the ceiling, which the first batch of
+    all sets, or where a weight is not finite at the end.
     """
     total = 0.0
     with np.errstate(all="ignore"):
         for n_rows, chunks in batches.epoch():
             loss = float(objective(chunks))
-            if not math.isfinite(loss):
-                return loss
+            if ceiling is None:
+                ceiling = _EXPLOSION * (1 + abs(loss))
+            if not (math.isfinite(loss) and loss <= ceiling):
+                return math.nan, ceiling
             optimizer.step(rate)
             if constrain is not None:
                 constrain()
@@ -223,7 +236,8 @@ def _run_epoch(
         flush_subnormals(objective.theta, *optimizer.moments)
         # A weight that is not finite shows in the sum, which is quicker to get.
         finite = math.isfinite(objective.theta.sum())
-    return total / batches.n_rows if finite else math.nan
+    assert ceiling is not None
+    return (total / batches.n_rows if finite else math.nan), ceiling
 
 
 def lbfgs(

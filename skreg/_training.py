@@ -103,7 +103,7 @@ def train(
     streams = random_streams(settings.random_state, samples_seen)
     state = None if before is None else before.state
     if state is not None:
-        streams.restore(state["streams"])
+        streams = streams.restored(state["streams"])
     if settings.early_stopping and validation is None:
         data, validation = data.split(settings.validation_fraction, streams.split_seed)
     if before is None:
@@ -142,6 +142,12 @@ def train(
         )
     except DivergedError as error:
         raise ValueError(_divergence_text(error, settings, data.X)) from None
+    if settings.early_stopping and not result.best_epoch and not result.interrupt:
+        raise ValueError(
+            f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
+            f"{result.n_epochs} epochs. Give another scoring, or other rows by X_val "
+            "and y_val."
+        )
     state["streams"] = streams.state()
     return Trained(result, layout.layers(result.theta), state)
 
@@ -224,7 +230,7 @@ def _run_epochs(
         if incremental:
             plateau.best, plateau.count = state["plateau"]
         if state["solver"] == settings.solver:
-            optimizer.resume(state["n_steps"], state["moments"])
+            optimizer.resume(state["n_steps"], state["moments"], state["betas"])
     result = descend(
         objective,
         batches,
@@ -241,6 +247,7 @@ def _run_epochs(
         "solver": settings.solver,
         "n_steps": optimizer.n_steps,
         "moments": list(optimizer.moments),
+        "betas": (settings.beta_1, settings.beta_2),
         "rate_fraction": result.learning_rate / settings.learning_rate_init,
         "plateau": (plateau.best, plateau.count),
     }
@@ -300,7 +307,18 @@ def _score(
         scorer = check_scoring(model, scoring=settings.scoring)
         X, y, sample_weight = rows.gathered()
         extra = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return lambda: float(scorer(model, X, y, **extra))
+
+        def scored() -> float:
+            try:
+                return float(scorer(model, X, y, **extra))
+            except Exception as error:
+                raise ValueError(
+                    f"scoring={settings.scoring!r} failed on {len(y)} rows of the "
+                    f"classes {np.unique(y)}: {error}. Give another scoring, or "
+                    "validation rows of all classes by X_val and y_val."
+                ) from error
+
+        return scored
     batches = Batches(
         rows, rows.n_rows, chunk_rows=chunk_rows(objective.layout, rows.X)
     )
@@ -340,7 +358,7 @@ def _divergence_text(error: DivergedError, settings: Any, X: Any) -> str:
         rate = f" at a learning rate of {error.learning_rate:.3g}"
         lower = f"learning_rate_init={settings.learning_rate_init!r} or {lower}"
     return (
-        f"Training diverged: the loss or a weight was not finite in epoch "
+        f"Training diverged: the loss exploded or a weight was not finite in epoch "
         f"{error.epoch}{rate}. The largest magnitude in X is "
         f"{magnitudes[column]:.3g}, in column {column}{name}. Scale the features, for "
         f"example with sklearn.preprocessing.StandardScaler, or lower {lower}."

@@ -700,3 +700,84 @@ def test_sample_proba_with_a_bad_random_state(iris, random_state):
     model = classifier(keep_prob=0.5).fit(*iris)
     with pytest.raises(ValueError, match="random_state="):
         model.sample_proba(iris[0], random_state=random_state)
+
+
+def test_keep_prob_of_each_layer(iris):
+    # A layer that keeps all, and one that keeps next to nothing.
+    X, y = iris
+    model = classifier(keep_prob=(1.0, 0.3)).fit(X, y)
+    hidden = np.maximum(X[0] @ model.coefs_[0] + model.intercepts_[0], 0)
+    second = np.maximum(hidden @ model.coefs_[1] + model.intercepts_[1], 0)
+    logits = np.log(model.sample_proba(X[:1], n_samples=2000, random_state=0)[:, 0])
+    contrasts = logits[:, 0] - logits[:, 1]
+    W = model.coefs_[2][:, 0] - model.coefs_[2][:, 1]
+    mean = second @ W + model.intercepts_[2][0] - model.intercepts_[2][1]
+    spread = np.sqrt(np.sum((second * W) ** 2) * 0.7 / 0.3)
+    assert contrasts.mean() == pytest.approx(mean, abs=5 * spread / np.sqrt(2000))
+    assert contrasts.std() == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_dropped_inputs_have_the_mean_of_the_inputs(container):
+    # With one input and no bias, a logit is dropped or divided by input_keep_prob.
+    X = np.full((4000, 1), 2.0)
+    y = np.arange(4000) % 2
+    model = classifier(hidden_layer_sizes=(1,), activation="identity", max_iter=1)
+    model.set_params(input_keep_prob=0.25).fit(X, y)
+    model.coefs_ = [np.ones((1, 1)), np.ones((1, 1))]
+    model.intercepts_ = [np.zeros(1), np.zeros(1)]
+    proba = model.sample_proba(container(X), n_samples=1, random_state=0)[0, :, 1]
+    logits = np.log(proba / (1 - proba))
+    np.testing.assert_allclose(logits[logits > 1e-9], 2.0 / 0.25)
+    assert (logits > 1e-9).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_duplicates_of_a_sparse_table_are_one_value(iris):
+    twice = sparse.coo_array(
+        (np.ones(20), (np.repeat(np.arange(10), 2), np.zeros(20, int))), shape=(10, 2)
+    )
+    X = sparse.csr_array((twice.data, twice.col, np.arange(0, 21, 2)), shape=(10, 2))
+    assert X.nnz == 20
+    model = classifier(input_keep_prob=0.5).fit(X, np.arange(10) % 2)
+    assert X.nnz == 20
+    plain = classifier(input_keep_prob=0.5).fit(
+        sparse.csr_array(X.toarray()), np.arange(10) % 2
+    )
+    assert_same_weights(model, plain, rtol=0, atol=0)
+
+
+def test_a_scorer_that_fails_is_named(iris):
+    X, y = iris
+    y = np.r_[y[:-1], 3]
+    with pytest.raises(ValueError, match=r"scoring='neg_log_loss' failed"):
+        classifier(early_stopping=True, scoring="neg_log_loss").fit(X, y)
+    with pytest.raises(ValueError, match=r"scoring=.* gave NaN"):
+        classifier(early_stopping=True, scoring=lambda m, X, y: np.nan).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["X_val", "y_val", "sample_weight_val"])
+def test_nan_in_validation_rows_names_them(iris, name):
+    X, y = iris
+    arguments = {
+        "X_val": X.copy(),
+        "y_val": y.astype(float),
+        "sample_weight_val": np.ones(150),
+    }
+    arguments[name].flat[3] = np.nan
+    with pytest.raises(ValueError, match=name):
+        classifier(early_stopping=True).fit(X, y, **arguments)
+
+
+def test_the_validation_rows_stay_the_same_over_warm_starts(iris):
+    X, y = iris
+    rows = []
+
+    def scorer(model, X, y):
+        rows.append(X.sum())
+        return 0.0
+
+    model = classifier(
+        early_stopping=True, scoring=scorer, warm_start=True, random_state=None
+    )
+    model.set_params(max_iter=1).fit(X, y).fit(X, y)
+    assert len(set(rows)) == 1

@@ -207,6 +207,35 @@ def test_training_ends_at_the_first_loss_that_is_not_finite(table):
         )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "weight"),
+    [
+        ({"learning_rate_init": 10.0}, None),
+        ({"learning_rate_init": 3.0}, None),
+        ({"learning_rate_init": 0.1, "lambd": 1.0}, 1e-6),
+    ],
+)
+def test_a_finite_explosion_is_no_model(parameters, weight):
+    # The loss rises to 1e25 or so and stays there, which is no convergence.
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    weight = None if weight is None else np.full(len(y), weight)
+    model = RegularizedMLPClassifier(
+        (20, 20), solver="sgd", random_state=0, **parameters
+    )
+    with pytest.raises(ValueError, match="exploded"):
+        model.fit(X, y, sample_weight=weight)
+
+
+def test_the_error_names_the_largest_column(table):
+    X, y = table[0][:100].copy(), table[1][:100]
+    X[:, 3] *= 1e250
+    with pytest.raises(ValueError, match="in column 3"):
+        classifier(solver="sgd", learning_rate_init=10.0).fit(X, y)
+    with pytest.raises(ValueError, match=r"lower lambd"):
+        classifier(solver="lbfgs").fit(X, y)
+
+
 def test_a_diverged_call_keeps_the_last_finite_weights(table):
     X, y = table[0][:100], table[1][:100]
     model = classifier(solver="sgd", warm_start=True).fit(X, y)
@@ -269,6 +298,13 @@ def test_log_probabilities_and_losses_are_finite(dtype):
     assert log_proba.dtype == dtype
 
 
+def test_log_probabilities_of_two_classes_are_finite():
+    X, y = load_breast_cancer(return_X_y=True)
+    model = classifier(max_iter=60).fit(X, y)
+    assert (model.predict_proba(X * 1e3) == 0).any()
+    assert np.isfinite(model.predict_log_proba(X * 1e3)).all()
+
+
 def test_the_loss_is_not_clipped():
     # A wrong answer with a logit of 40 costs 40, in float32 as well.
     X = np.array([[1.0], [1.0]], dtype=np.float32)
@@ -318,11 +354,27 @@ def test_ctrl_c_is_not_swallowed(table):
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(model, {"lambd": [1.0]}, cv=2).fit(X, y)
 
-    interrupt.calls = 0
+    for solver in ("adam", "sgd", "lbfgs"):
+        interrupt.calls = 0
+        model.set_params(solver=solver, max_iter=20)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+        assert model.predict(X).shape == (100,)
+        assert not model.converged_
+
+
+def test_ctrl_c_is_not_swallowed_by_partial_fit(table, monkeypatch, capsys):
+    X, y = table[0][:100], table[1][:100]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    model = classifier(verbose=True).partial_fit(X, y, classes=[0, 1])
+    before = model.coefs_[0].copy()
+    monkeypatch.setattr("builtins.print", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(X, y)
-    assert model.predict(X).shape == (100,)
-    assert not model.converged_
+        model.partial_fit(X, y)
+    assert not np.array_equal(model.coefs_[0], before)
 
 
 def test_lbfgs_computes_in_float32_and_stops_early(table):

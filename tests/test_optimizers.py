@@ -298,3 +298,23 @@ def test_flushing_takes_any_numbers(numbers):
 def test_nothing_to_flush_is_no_error():
     flush_subnormals()
     flush_subnormals(np.empty(0))
+
+
+def test_moments_put_back_with_other_betas_are_the_same_moments():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(4, 5))
+    theta, gradient = np.zeros(5), np.zeros(5)
+    first = Adam(theta, gradient, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    m, v = np.zeros(5), np.zeros(5)
+    for g in gradients[:3]:
+        gradient[...] = g
+        first.step(0.1)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    second = Adam(theta, gradient, beta_1=0.5, beta_2=0.8, epsilon=1e-8)
+    second.resume(first.n_steps, first.moments, (0.9, 0.999))
+    before = theta.copy()
+    gradient[...] = gradients[3]
+    second.step(0.1)
+    m, v = 0.5 * m + 0.5 * gradients[3], 0.8 * v + 0.2 * gradients[3] ** 2
+    rate = 0.1 * math.sqrt(1 - 0.8**4) / (1 - 0.5**4)
+    assert_allclose(theta - before, -rate * m / (np.sqrt(v) + 1e-8), rtol=1e-12)
