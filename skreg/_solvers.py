@@ -141,6 +141,9 @@ class _Watch:
         for observer in self._observers:
             observer.finished()
         self.result.best_score = self.plateau.best
+        if self._validate is not None and not self.result.n_epochs:
+            # L-BFGS may have nothing to do: the score is that of the start.
+            self.result.best_score = self._validate()
         if self._best_theta is not None and self.result.best_epoch:
             self.result.theta = self._best_theta
         return self.result
@@ -219,7 +222,7 @@ def _run_epoch(
     """One step for each batch; the mean of their losses, by rows, and the ceiling.
 
     The mean is not finite where a loss is above the ceiling, which the first batch of
-    all sets, or where a weight is not finite at the end.
+    all sets, or where a weight or a moment is not finite at the end.
     """
     total = 0.0
     with np.errstate(all="ignore"):
@@ -233,9 +236,11 @@ def _run_epoch(
             if constrain is not None:
                 constrain()
             total += n_rows * loss
-        flush_subnormals(objective.theta, *optimizer.moments)
-        # A weight that is not finite shows in the sum, which is quicker to get.
-        finite = math.isfinite(objective.theta.sum())
+        vectors = (objective.theta, *optimizer.moments)
+        flush_subnormals(*vectors)
+        # A number that is not finite shows in the sum, which is quicker to get. A
+        # moment of Adam that is infinite freezes its weight.
+        finite = all(math.isfinite(vector.sum()) for vector in vectors)
     assert ceiling is not None
     return (total / batches.n_rows if finite else math.nan), ceiling
 
