@@ -7,6 +7,10 @@ from hypothesis import settings
 # For the tests and for the commands that they start. Matplotlib reads it when imported.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# Networks as small as those of the tests lose time on several threads, above all where
+# the machine has other work. It counts if numpy has not been imported yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # No deadline: the first call of a function is often the slow one.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
