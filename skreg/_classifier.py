@@ -276,8 +276,9 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
     frequencies, so that rare classes need not be learnt step by step.
 
     Sample weights are divided by their mean. A weight of k is the same as the row k
-    times over (exactly in full batch), and a row of weight 0 the same as no row. With
-    one class only in y the model is constant.
+    times over (exactly in full batch), and a row of weight 0 the same as no row. Since
+    their sum is the m that divides ``lambd``, weights that add up to one call for a
+    ``lambd`` as much smaller. With one class only in y the model is constant.
 
     References
     ----------
