@@ -596,16 +596,22 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
     def _validated(
         self, X: ArrayLike, y: ArrayLike, *, reset: bool, dtype: Any = _FLOATS
     ) -> tuple[Any, Array]:
-        rows, labels = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=dtype,
-            order="C",
-            multi_output=True,
-            reset=reset,
-        )
+        try:
+            rows, labels = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=dtype,
+                order="C",
+                multi_output=True,
+                reset=reset,
+            )
+        except ValueError as error:
+            if str(error).startswith("Input contains NaN"):
+                # scikit-learn leaves the name out where y is an object array.
+                raise ValueError(f"In y: {error}") from error
+            raise
         if issparse(rows) and not rows.has_canonical_format:
             # Dropout of the inputs takes each stored value for one of X.
             rows = rows.copy()

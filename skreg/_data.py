@@ -81,7 +81,14 @@ def check_y(y: Any) -> Array:
     """y as a dense array of one column, or of label indicators."""
     if issparse(y):
         y = y.toarray()
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+        raise ValueError(
+            f"y has labels of the types {', '.join(kinds)}, which have no order among "
+            "them: give all strings, or all numbers."
+        ) from error
     if type_of_target(y) == "multiclass-multioutput":
         raise ValueError(
             f"y has the shape {y.shape} and more than two values in a column: several "
@@ -264,6 +271,8 @@ class TrainingSet:
         codes = np.zeros(len(rows), dtype=np.intp)
         if self.target.kind != "multilabel":
             codes = self.y[rows]
+        # One stream for all classes, so that each has its own choice of rows.
+        stream = np.random.RandomState(random_state)
         validation = []
         for members in (np.flatnonzero(codes == code) for code in np.unique(codes)):
             if len(members) > 1 and fraction > 0:
@@ -271,7 +280,7 @@ class TrainingSet:
                 _, chosen = train_test_split(
                     members,
                     test_size=min(n_validation, len(members) - 1),
-                    random_state=random_state,
+                    random_state=stream,
                 )
                 validation.append(chosen)
         if not validation:

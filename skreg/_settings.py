@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 def hidden_layers(sizes: int | ArrayLike) -> tuple[int, ...]:
     """``hidden_layer_sizes`` as a tuple of at least one positive int."""
-    layers: list[Any] = list(np.atleast_1d(np.asarray(sizes)))
+    layers = _values(sizes)
     if not layers or not all(isinstance(n, Integral) and int(n) > 0 for n in layers):
         raise ValueError(
             f"hidden_layer_sizes={sizes!r}: give one positive integer for each hidden "
@@ -52,13 +52,20 @@ def _one_or_each(value: Any, n: int, name: str, of_what: str) -> list[Any]:
     """The value n times, or the n values that it has."""
     if isinstance(value, Real):
         return [value] * n
-    values: list[Any] = list(np.atleast_1d(np.asarray(value)))
+    values = _values(value)
     if len(values) != n:
         raise ValueError(
             f"{name}={value!r} has {len(values)} values, but there are {n} {of_what}: "
             "give one float, or one for each."
         )
     return values
+
+
+def _values(value: Any) -> list[Any]:
+    """The values of a sequence or array; what is nested stays nested."""
+    if isinstance(value, np.ndarray):
+        return list(np.atleast_1d(value))
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def check_solver(settings: Any, keep_probs: Sequence[float]) -> None:

@@ -1,233 +1,575 @@
-"""Bad input gets an error that names it, and a fitted estimator keeps what it had."""
+"""What cannot be used is refused, with a name, a value and a remedy, and no harm."""
 
 import copy
+import math
 import re
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from scipy import sparse
 
 from skreg import RegularizedMLPClassifier
 
-X, Y = load_iris(return_X_y=True)
+# Parameter → values out of its range or of the wrong type.
+BAD_PARAMETERS = {
+    "hidden_layer_sizes": [
+        (),
+        [],
+        (0,),
+        (-3,),
+        (5, 0),
+        (3.5,),
+        (5, 3.0),
+        (5, None),
+        ("5",),
+        ((5, 3),),
+        (5, (3, 2)),
+        0,
+        -1,
+        2.5,
+        math.nan,
+        "100",
+        None,
+        {},
+    ],
+    "activation": ["RELU", "sigmoid", "", None, 1, ["relu"]],
+    "lambd": [
+        -1,
+        -1e-9,
+        math.nan,
+        math.inf,
+        "1",
+        None,
+        1j,
+        (1.0,),
+        (1.0, 1.0),
+        (1.0, 1.0, 1.0, 1.0),
+        (1.0, 1.0, -1.0),
+        (1.0, math.nan, 1.0),
+        (1.0, math.inf, 1.0),
+        (1.0, "1", 1.0),
+        (1.0, (1.0, 1.0), 1.0),
+    ],
+    "keep_prob": [
+        0,
+        0.0,
+        -0.1,
+        1.5,
+        1 + 1e-9,
+        math.nan,
+        math.inf,
+        "0.8",
+        None,
+        (),
+        (0.5,),
+        (0.5, 0.5, 0.5),
+        (0.5, 0),
+        (0.5, 1.5),
+        (math.nan, 0.5),
+        (0.5, "0.5"),
+        (0.5, None),
+        (0.5, (0.5, 0.5)),
+    ],
+    "input_keep_prob": [0, -0.5, 1.5, math.nan, "0.8", None, (0.5, 0.5)],
+    "max_norm": [0, -1, math.nan, math.inf, "3", (1, 1)],
+    "class_weight": [
+        "even",
+        3,
+        {0: -1.0, 1: 1.0},
+        {0: 0.0, 1: 1.0},
+        {0: math.nan, 1: 1.0},
+        {0: math.inf, 1: 1.0},
+        {"no such class": 2.0},
+    ],
+    "solver": ["SGD", "newton", "", None, 1],
+    "batch_size": [0, -5, 1.5, 32.0, "half", "Auto", "", None, (5,)],
+    "learning_rate": ["fast", "Constant", "", None, 0.1],
+    "learning_rate_init": [0, -0.1, math.nan, math.inf, "0.1", None],
+    "power_t": [-0.5, math.nan, math.inf, "0.5", None],
+    "max_iter": [0, -1, 10.5, math.inf, "10", None],
+    "shuffle": ["yes", None, 2, 0.5],
+    "random_state": [-1, 1.5, "0", 2**40, np.random.default_rng(0), (1, 2)],
+    "tol": [-1e-3, math.nan, math.inf, "0.1", None],
+    "verbose": [-1, 1.5, "yes", None],
+    "warm_start": ["yes", None, 2, 0.5],
+    "momentum": [-0.1, 1.1, math.nan, "0.9", None],
+    "nesterovs_momentum": ["yes", None, 2],
+    "early_stopping": ["yes", None, 2],
+    "scoring": ["no such score", 3, ("accuracy",)],
+    "train_scores": ["yes", None, 2],
+    "validation_fraction": [-0.1, 1.0, 1.5, math.nan, "0.1", None],
+    "beta_1": [-0.1, 1.0, math.nan, "0.9", None],
+    "beta_2": [-0.1, 1.0, math.nan, "0.9", None],
+    "epsilon": [0, -1e-8, math.nan, math.inf, "0", None],
+    "n_iter_no_change": [0, -1, 2.5, math.nan, -math.inf, "10", None],
+    "max_fun": [0, -1, 10.5, "10", None],
+}
+CASES = [(name, value) for name, values in BAD_PARAMETERS.items() for value in values]
 
-# A parameter, a bad value, and what else the error must say.
-BAD = [
-    ("hidden_layer_sizes", (), "at least one"),
-    ("hidden_layer_sizes", 0, r"\[1, inf\)"),
-    ("hidden_layer_sizes", (5, 0), "positive integer"),
-    ("hidden_layer_sizes", (5, -3), "positive integer"),
-    ("hidden_layer_sizes", (3.5,), "positive integer"),
-    ("hidden_layer_sizes", "100", "int"),
-    ("activation", "swish", "relu"),
-    ("lambd", -1, r"\[0, inf\)|\[0.0, inf\)"),
-    ("lambd", np.nan, r"\[0, inf\)|\[0.0, inf\)"),
-    ("lambd", np.inf, r"\[0, inf\)|\[0.0, inf\)"),
-    ("lambd", "1", "float"),
-    ("lambd", (1.0, 2.0), "3 weight matrices"),
-    ("keep_prob", 0, r"\(0, 1\]|\(0.0, 1.0\]"),
-    ("keep_prob", 1.5, r"\(0, 1\]|\(0.0, 1.0\]"),
-    ("keep_prob", -0.5, r"\(0, 1\]|\(0.0, 1.0\]"),
-    ("keep_prob", np.nan, r"\(0, 1\]|\(0.0, 1.0\]"),
-    ("keep_prob", None, "float"),
-    ("keep_prob", (0.5,), "2 hidden layers"),
-    ("keep_prob", (0.5, 0.5, 0.5), "2 hidden layers"),
-    ("keep_prob", (0.5, 0.0), "at most 1"),
-    ("keep_prob", (0.5, 1.5), "at most 1"),
-    ("keep_prob", (0.5, np.nan), "at most 1"),
-    ("input_keep_prob", 0, r"\(0, 1\]|\(0.0, 1.0\]"),
-    ("input_keep_prob", (0.5, 0.5), "float"),
-    ("max_norm", -1.0, "float"),
-    ("max_norm", np.inf, "float"),
-    ("class_weight", "heavy", "balanced"),
-    ("class_weight", 3, "dict"),
-    ("solver", "newton", "adam"),
-    ("batch_size", 0, "auto"),
-    ("batch_size", -5, "auto"),
-    ("batch_size", 2.5, "auto"),
-    ("batch_size", "all", "auto"),
-    ("learning_rate", "linear", "cosine"),
-    ("learning_rate_init", 0, "float"),
-    ("learning_rate_init", -1e-3, "float"),
-    ("learning_rate_init", np.inf, "float"),
-    ("power_t", -1, "float"),
-    ("max_iter", 0, r"\[1, inf\)"),
-    ("max_iter", 10.5, "int"),
-    ("shuffle", "yes", "bool"),
-    ("random_state", -1, "random_state"),
-    ("random_state", "seed", "random_state"),
-    ("tol", -1e-3, "float"),
-    ("tol", np.nan, "float"),
-    ("verbose", "loud", "verbose"),
-    ("warm_start", "yes", "bool"),
-    ("momentum", 1.5, r"\[0, 1\]|\[0.0, 1.0\]"),
-    ("nesterovs_momentum", None, "bool"),
-    ("early_stopping", "auto", "bool"),
-    ("scoring", "guess", "loss"),
-    ("train_scores", 1.5, "bool"),
-    ("validation_fraction", 1.0, r"\[0, 1\)|\[0.0, 1.0\)"),
-    ("validation_fraction", -0.1, r"\[0, 1\)|\[0.0, 1.0\)"),
-    ("beta_1", 1.0, r"\[0, 1\)|\[0.0, 1.0\)"),
-    ("beta_2", -0.1, r"\[0, 1\)|\[0.0, 1.0\)"),
-    ("epsilon", 0, "float"),
-    ("n_iter_no_change", 0, "int"),
-    ("n_iter_no_change", 1.5, "int"),
-    ("max_fun", 0, "int"),
-]
 
-
-def classifier(**parameters):
+def small(**parameters):
     defaults = {
-        "hidden_layer_sizes": (5, 4),
+        "hidden_layer_sizes": (4, 3),
         "learning_rate": "cosine",
-        "max_iter": 5,
+        "max_iter": 3,
         "random_state": 0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
 
 
-def state(estimator):
-    return copy.deepcopy(
-        {k: v for k, v in vars(estimator).items() if k not in estimator.get_params()}
-    )
+def make_data(kind="binary", n=20):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 3))
+    if kind == "multilabel":
+        return X, (X[:, :2] > 0).astype(int)
+    return X, np.arange(n) % (3 if kind == "multiclass" else 2)
 
 
-def assert_same_state(estimator, expected):
-    found = state(estimator)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_equal(found[name], value)
+@pytest.fixture(scope="module", params=["fit", "partial_fit", "warm_start"])
+def fitted(request):
+    """An estimator that is fitted, its method to go on, and X and y."""
+    X, y = make_data()
+    estimator = small(warm_start=request.param == "warm_start")
+    if request.param == "partial_fit":
+        estimator.partial_fit(X, y, classes=[0, 1])
+        return estimator, "partial_fit", X, y
+    return estimator.fit(X, y), "fit", X, y
 
 
-def test_every_parameter_is_tried():
-    assert {name for name, _, _ in BAD} == set(classifier().get_params())
+class Unchanged:
+    """A context in which a call fails; what was fitted is there after it, unchanged."""
+
+    def __init__(self, estimator, X):
+        self.estimator, self.X = estimator, X
+
+    def __enter__(self):
+        names = self.estimator.get_params()
+        self.state = {k: v for k, v in vars(self.estimator).items() if k not in names}
+        self.before = copy.deepcopy(self.state)
+        self.proba = self.estimator.predict_proba(self.X)
+        return self
+
+    def __exit__(self, *_):
+        names = self.estimator.get_params()
+        after = {k: v for k, v in vars(self.estimator).items() if k not in names}
+        assert list(after) == list(self.before)
+        assert_equal(after, self.before)
+        np.testing.assert_array_equal(self.estimator.predict_proba(self.X), self.proba)
 
 
-@pytest.mark.parametrize(("name", "value", "remedy"), BAD)
-def test_a_bad_parameter(name, value, remedy):
-    with pytest.raises((ValueError, TypeError), match=name) as caught:
-        classifier(**{name: value}).fit(X, Y)
-    message = str(caught.value)
-    assert repr(value) in message or str(value) in message
-    assert re.search(remedy, message), message
+def assert_equal(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for p, q in zip(a, b, strict=True):
+            assert_equal(p, q)
+    elif isinstance(a, np.ndarray):
+        np.testing.assert_array_equal(a, b)
+    else:
+        assert a == b
 
 
-@pytest.mark.parametrize(("name", "value", "remedy"), BAD)
-def test_a_bad_parameter_leaves_a_fitted_estimator_as_it_was(name, value, remedy):
-    estimator = classifier().fit(X, Y)
-    before, predicted = state(estimator), estimator.predict_proba(X)
-    old = estimator.get_params()[name]
-    with pytest.raises((ValueError, TypeError)):
-        estimator.set_params(**{name: value}).fit(X, Y)
-    assert_same_state(estimator, before)
-    estimator.set_params(**{name: old})
-    np.testing.assert_array_equal(estimator.predict_proba(X), predicted)
+# Parameters --------------------------------------------------------------------------
 
 
-NAN, INFINITE = X.copy(), X.copy()
-NAN[3, 1], INFINITE[3, 1] = np.nan, -np.inf
-Y_NAN = Y.astype(float)
-Y_NAN[4] = np.nan
+def test_no_parameter_is_left_out():
+    assert set(BAD_PARAMETERS) == set(small().get_params())
+
+
+# What the error says would be right. For all that is not here: the type and the range.
+REMEDIES = {
+    "hidden_layer_sizes": "positive integer|an int in the range",
+    "activation": "'relu'",
+    "lambd": "a float in the range|weight matrices|float of at least 0|[Gg]ive",
+    "keep_prob": "a float in the range|hidden layers|at most 1|[Gg]ive",
+    "class_weight": "'balanced'|positive|not in class_weight|[Gg]ive",
+    "solver": "'adam'",
+    "batch_size": "'full'.* int in the range|int in the range.*'full'",
+    "learning_rate": "'cosine'",
+    "random_state": "an int in the range.*RandomState",
+    "scoring": "'accuracy'",
+}
+IN_RANGE = "an? (float|int) in the range|instance of 'bool'"
+
+
+@pytest.mark.parametrize(("name", "value"), CASES, ids=lambda v: repr(v)[:40])
+def test_a_bad_parameter_is_named_with_its_value_and_a_remedy(name, value):
+    X, y = make_data()
+    estimator = small(**{name: value})
+    # early_stopping, so that what concerns it alone is looked at too.
+    if name in ("scoring", "validation_fraction"):
+        estimator.set_params(early_stopping=True)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        estimator.fit(X, y)
+    text = str(caught.value)
+    assert name in text
+    # Some versions of numpy write their floats in full.
+    if not isinstance(value, np.random.Generator) and name != "class_weight":
+        assert repr(value) in text
+    assert re.search(REMEDIES.get(name, IN_RANGE), text)
+    assert vars(estimator).keys() == estimator.get_params().keys()
+
+
+@pytest.mark.parametrize(("name", "value"), CASES, ids=lambda v: repr(v)[:40])
+def test_a_fitted_estimator_keeps_what_it_had(name, value, fitted):
+    estimator, method, X, y = fitted
+    good = estimator.get_params()[name]
+    call = getattr(estimator, method)
+    with Unchanged(estimator, X):
+        try:
+            estimator.set_params(**{name: value})
+            with pytest.raises((ValueError, TypeError)):
+                call(X, y)
+        finally:
+            estimator.set_params(**{name: good})
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("parameters", "names"),
     [
-        ((NAN, Y), "Input X contains NaN"),
-        ((INFINITE, Y), "Input X contains infinity"),
-        ((X, Y_NAN), "Input y contains NaN"),
-        ((X[:, 0], Y), "Expected 2D array"),
-        ((X[:0], Y[:0]), "0 sample"),
-        ((X[:, :0], Y), "0 feature"),
-        ((X * 1j, Y), "Complex data"),
-        ((np.full((150, 4), "a"), Y), "could not convert string"),
-        ((X, Y[:100]), "inconsistent numbers of samples"),
-        ((X, np.linspace(0, 1, 150)), "Unknown label type"),
-        ((X, np.c_[Y, Y]), "y has the shape"),
-        ((X, None), "requires y"),
-        ((X, Y, np.ones(100)), "sample_weight"),
-        ((X, Y, -np.ones(150)), "sample_weight"),
-        ((X, Y, np.zeros(150)), "sample_weight"),
-        ((X, Y, np.full(150, np.nan)), "sample_weight"),
-        ((X, Y, np.full(150, 1e308)), "sample_weight"),
+        ({"keep_prob": 0.5}, ["keep_prob=0.5", "lbfgs", "Set keep_prob=1"]),
+        ({"keep_prob": (1.0, 0.9)}, [r"keep_prob=\(1.0, 0.9\)", "lbfgs", "adam"]),
+        ({"input_keep_prob": 0.5}, ["input_keep_prob=0.5", "lbfgs", "adam"]),
+        ({"max_norm": 2.0}, ["max_norm=2.0", "lbfgs", "adam"]),
+    ],
+    ids=str,
+)
+def test_lbfgs_does_not_go_with_chance(parameters, names):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=names[0]) as caught:
+        small(solver="lbfgs", **parameters).fit(X, y)
+    for name in names:
+        assert re.search(name, str(caught.value))
+
+
+def test_lbfgs_goes_with_keep_prob_of_one():
+    X, y = make_data()
+    for keep_prob in (1, 1.0, (1.0, 1.0), np.float32(1)):
+        small(solver="lbfgs", keep_prob=keep_prob, max_iter=500).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"keep_prob": (0.5, 0.5, 0.5)}, "3 values.* 2 hidden layers"),
+        ({"keep_prob": (0.5,)}, "1 values.* 2 hidden layers"),
+        ({"lambd": (1.0, 2.0)}, "2 values.* 3 weight matrices"),
+        ({"early_stopping": True, "validation_fraction": 0}, "validation_fraction=0"),
+        ({"early_stopping": True, "validation_fraction": 0.0}, "early_stopping=False"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_together(parameters, why):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=why):
+        small(**parameters).fit(X, y)
+
+
+@pytest.mark.parametrize("y", [[0, 1], ["a", "b"], [1, 2]])
+def test_too_few_rows_for_early_stopping(y):
+    with pytest.raises(ValueError, match=r"early_stopping.*2 rows.*Give more rows"):
+        small(early_stopping=True).fit([[0.0], [1.0]], y)
+
+
+def test_an_unknown_parameter():
+    with pytest.raises(TypeError, match="alpha"):
+        RegularizedMLPClassifier(alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("keep_prob", np.float32(0.5)),
+        ("keep_prob", np.array([0.5, 1.0], dtype=np.float32)),
+        ("keep_prob", [1, 0.5]),
+        ("keep_prob", 1e-300),
+        ("lambd", 0),
+        ("lambd", np.int8(3)),
+        ("hidden_layer_sizes", np.array([4, 3], dtype=np.uint8)),
+        ("hidden_layer_sizes", [np.int32(4), 3]),
+        ("batch_size", np.int64(5)),
+        ("n_iter_no_change", np.inf),
+        ("momentum", 1),
+        ("momentum", 0),
+        ("beta_1", 0),
+        ("power_t", 0),
+        ("tol", 0),
+        ("shuffle", np.True_),
+        ("verbose", 0),
+        ("max_iter", np.int64(2)),
+        ("validation_fraction", 0),
+        ("random_state", 2**32 - 1),
+    ],
+    ids=str,
+)
+def test_the_ends_of_the_ranges_are_good(name, value):
+    X, y = make_data()
+    estimator = small(solver="sgd", **{name: value}).fit(X, y)
+    assert np.isfinite(estimator.loss_)
+
+
+# Data --------------------------------------------------------------------------------
+
+
+def broken(how):
+    X, _ = make_data()
+    if how in ("nan", "inf", "-inf"):
+        X[7, 1] = float(how)
+    return X
+
+
+BAD_X = {
+    "NaN": (lambda X: broken("nan"), "X contains NaN"),
+    "infinity": (lambda X: broken("inf"), "X contains infinity"),
+    "minus infinity": (lambda X: broken("-inf"), "X contains infinity"),
+    "None in objects": (lambda X: np.where(X > 1, None, X), "X contains NaN"),
+    "sparse NaN": (lambda X: sparse.csr_array(broken("nan")), "X contains NaN"),
+    "one dimension": (lambda X: X[:, 0], "Expected 2D array"),
+    "three dimensions": (lambda X: X[..., np.newaxis], "dim 3"),
+    "no rows": (lambda X: X[:0], r"0 sample\(s\)"),
+    "no columns": (lambda X: X[:, :0], r"0 feature\(s\)"),
+    "complex": (lambda X: X + 1j, "Complex data not supported"),
+    "strings": (lambda X: np.full(X.shape, "a"), "could not convert string to float"),
+    "objects": (lambda X: np.full(X.shape, "a", dtype=object), "string to float"),
+    "a scalar": (lambda X: 3.0, "Expected 2D array"),
+    "None": (lambda X: None, "Expected 2D array"),
+    "one row too few": (lambda X: X[:-1], r"numbers of samples.*\[19, 20\]"),
+}
+PREDICTIONS = [
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "input_gradients",
+    "sample_proba",
+]
+
+
+@pytest.mark.parametrize("name", BAD_X)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_bad_x(name, fitted):
+    estimator, method, X, y = fitted
+    make, why = BAD_X[name]
+    with Unchanged(estimator, X), pytest.raises((ValueError, TypeError), match=why):
+        getattr(estimator, method)(make(X), y)
+    first = small()
+    with pytest.raises((ValueError, TypeError), match=why):
+        first.fit(make(X), y)
+    assert vars(first) == vars(small())
+
+
+@pytest.mark.parametrize("method", PREDICTIONS)
+@pytest.mark.parametrize("name", [n for n in BAD_X if n != "one row too few"])
+def test_bad_x_in_prediction(name, method):
+    X, y = make_data()
+    estimator = small().fit(X, y)
+    make, why = BAD_X[name]
+    with (
+        Unchanged(estimator, X),
+        pytest.raises((ValueError, TypeError), match=why),
+    ):
+        getattr(estimator, method)(make(X))
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 4])
+@pytest.mark.parametrize("method", [*PREDICTIONS, "partial_fit", "score"])
+def test_another_number_of_columns(method, n_columns):
+    X, y = make_data()
+    estimator = small().fit(X, y)
+    wrong = np.ones((20, n_columns))
+    arguments = (wrong, y) if method in ("partial_fit", "score") else (wrong,)
+    why = f"X has {n_columns} features.* expecting 3 features"
+    with Unchanged(estimator, X), pytest.raises(ValueError, match=why):
+        getattr(estimator, method)(*arguments)
+
+
+def objects(*values):
+    return np.array(list(values) * (20 // len(values)), dtype=object)
+
+
+BAD_Y = {
+    "NaN": (lambda y: np.where(y == 0, np.nan, y), "y contains NaN"),
+    "infinity": (lambda y: np.where(y == 0, np.inf, y), "y contains infinity"),
+    "NaN among objects": (lambda y: objects("a", np.nan), r"\by\b"),
+    "None among objects": (lambda y: objects("a", None), r"\by\b"),
+    "strings and numbers": (lambda y: objects("a", 1), r"\by\b"),
+    "measurements": (lambda y: y + 0.5, "Unknown label type: continuous"),
+    "one too few": (lambda y: y[:-1], r"numbers of samples.*\[20, 19\]"),
+    "none at all": (lambda y: y[:0], "sample"),
+    "None": (lambda y: None, "y"),
+    "a scalar": (lambda y: 1, "1 dim"),
+    "three dimensions": (lambda y: np.ones((20, 2, 2)), "dim 3"),
+    "several outputs": (
+        lambda y: np.column_stack([y, y + 1, y]),
+        r"y has the shape \(20, 3\).*MultiOutputClassifier",
+    ),
+    "strings of several outputs": (
+        lambda y: np.full((20, 2), "a"),
+        r"y has the shape \(20, 2\).*MultiOutputClassifier",
+    ),
+    "labels of -1 and 1": (lambda y: np.column_stack([2 * y - 1, 1 - 2 * y]), "y has"),
+    "labels of 1 and 2": (lambda y: np.column_stack([y + 1, 2 - y]), "y has"),
+    "labels of 0 and 2": (lambda y: np.column_stack([2 * y, 2 - 2 * y]), "y has"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_Y)
+def test_bad_y(name, fitted):
+    estimator, method, X, y = fitted
+    make, why = BAD_Y[name]
+    with Unchanged(estimator, X), pytest.raises((ValueError, TypeError), match=why):
+        getattr(estimator, method)(X, make(y))
+    first = small()
+    with pytest.raises((ValueError, TypeError), match=why):
+        first.fit(X, make(y))
+    assert vars(first) == vars(small())
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "why"),
+    [
+        ("binary", [0, 2], r"classes \[2\].*\[0 1\]"),
+        ("binary", ["0", "1"], r"classes \['0', '1'\]"),
+        ("multiclass", [0, 7], r"classes \[7\].*\[0 1 2\]"),
+        ("multiclass", "multilabel", r"shape \(20, 2\)"),
+        ("multilabel", "binary", r"shape \(20,\).* 2 labels"),
+        ("multilabel", "three labels", r"shape \(20, 3\).* 2 labels"),
     ],
 )
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_bad_data(method, arguments, message):
-    estimator = classifier()
-    classes = {"classes": [0, 1, 2]} if method == "partial_fit" else {}
-    with pytest.raises((ValueError, TypeError), match=message):
-        getattr(estimator, method)(*arguments, **classes)
-    assert_same_state(estimator, {})
+def test_other_classes_than_before(kind, wrong, why):
+    X, y = make_data(kind)
+    if wrong == "three labels":
+        other = np.ones((20, 3), dtype=int)
+    elif isinstance(wrong, str):
+        _, other = make_data(wrong)
+    else:
+        other = np.array(wrong)[np.arange(20) % 2]
+    going_on = small(warm_start=True).fit(X, y)
+    part = small().fit(X, y)
+    for estimator, method in ((going_on, "fit"), (part, "partial_fit")):
+        with Unchanged(estimator, X), pytest.raises(ValueError, match=why):
+            getattr(estimator, method)(X, other)
 
-    fitted = classifier().fit(X, Y)
-    before = state(fitted)
-    with pytest.raises((ValueError, TypeError), match=message):
-        getattr(fitted, method)(*arguments)
-    assert_same_state(fitted, before)
+
+BAD_WEIGHTS = {
+    "negative": (lambda w: np.where(np.arange(20) == 3, -0.5, w), r"row 3.*-0\.5"),
+    "all negative": (lambda w: -w, "Negative"),
+    "NaN": (lambda w: np.where(np.arange(20) == 3, np.nan, w), "NaN"),
+    "infinity": (lambda w: np.where(np.arange(20) == 3, np.inf, w), "infinity"),
+    "all zero": (lambda w: 0 * w, "non-zero|positive"),
+    "too large a sum": (lambda w: 1e308 * w, "sum must be finite"),
+    "one too few": (lambda w: w[:-1], r"\(19,\)"),
+    "none": (lambda w: w[:0], ""),
+    "two dimensions": (lambda w: w[:, np.newaxis], "1D"),
+    "strings": (lambda w: ["a"] * 20, "string"),
+    "a negative number": (lambda w: -2, "Negative"),
+    "zero": (lambda w: 0, "non-zero|positive"),
+    "a NaN": (lambda w: np.nan, ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WEIGHTS)
+def test_bad_sample_weight(name, fitted):
+    estimator, method, X, y = fitted
+    make, why = BAD_WEIGHTS[name]
+    with (
+        Unchanged(estimator, X),
+        pytest.raises((ValueError, TypeError), match="sample_weight") as caught,
+    ):
+        getattr(estimator, method)(X, y, make(np.ones(20)))
+    assert re.search(why, str(caught.value))
+    first = small()
+    with pytest.raises((ValueError, TypeError), match="sample_weight"):
+        first.fit(X, y, make(np.ones(20)))
+    assert vars(first) == vars(small())
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_bad_weights_are_refused_by_every_solver(solver):
+    X, y = make_data()
+    weight = np.ones(20)
+    weight[-1] = -1e-12
+    with pytest.raises(ValueError, match="sample_weight"):
+        small(solver=solver).fit(X, y, weight)
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("classes", "why"),
     [
-        (NAN, "Input X contains NaN"),
-        (X[:, :3], "X has 3 features, but .* is expecting 4"),
-        (X[0], "Expected 2D array"),
+        (None, "classes must be passed"),
+        ([0], r"classes \[1\]"),
+        ([], r"classes \[0, 1\]"),
+        ([1, 2], r"classes \[0\]"),
+        (["a", "b"], r"classes \[0, 1\]"),
+        ([0, np.nan], "NaN"),
+        ("ab", "array"),
+        (2, "array"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_bad_classes_of_partial_fit(classes, why):
+    X, y = make_data()
+    estimator = small()
+    with pytest.raises((ValueError, TypeError), match=why):
+        estimator.partial_fit(X, y, classes=classes)
+    assert vars(estimator) == vars(small())
+    estimator.partial_fit(X, y, classes=[0, 1])
+    with Unchanged(estimator, X), pytest.raises(ValueError, match="last call"):
+        estimator.partial_fit(X, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"solver": "lbfgs"}, "solver='lbfgs'.* Set solver='adam'"),
+        ({"early_stopping": True}, "early_stopping=True.* Set early_stopping=False"),
     ],
 )
-@pytest.mark.parametrize(
-    "method", ["predict", "predict_proba", "decision_function", "input_gradients"]
-)
-def test_bad_rows_to_predict(method, rows, message):
-    estimator = classifier().fit(X, Y)
-    with pytest.raises(ValueError, match=message):
-        getattr(estimator, method)(rows)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"solver": "lbfgs", "keep_prob": 0.5}, r"keep_prob=0.5 .*Set keep_prob=1.0"),
-        ({"solver": "lbfgs", "keep_prob": (1.0, 0.9)}, r"keep_prob=.*lbfgs"),
-        ({"early_stopping": True, "validation_fraction": 0.0}, "validation_fraction=0"),
-    ],
-)
-def test_parameters_that_do_not_go_together(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        classifier(**parameters).fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"solver": "lbfgs"}, r"partial_fit .*solver='lbfgs'.*Set solver='adam'"),
-        ({"early_stopping": True}, r"partial_fit .*early_stopping=True.*Set"),
-    ],
-)
-def test_partial_fit_is_not_there_for_all(parameters, message):
-    estimator = classifier(**parameters)
+def test_partial_fit_is_not_there_for_all(parameters, why):
+    X, y = make_data()
+    estimator = small(**parameters)
     assert not hasattr(estimator, "partial_fit")
-    with pytest.raises(ValueError, match=message):
-        estimator.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises((AttributeError, ValueError), match=why):
+        estimator.partial_fit(X, y, classes=[0, 1])
 
 
-def test_partial_fit_with_wrong_classes():
-    with pytest.raises(ValueError, match="classes must be passed"):
-        classifier().partial_fit(X, Y)
-    with pytest.raises(ValueError, match=r"y has the classes \[2\]"):
-        classifier().partial_fit(X, Y, classes=[0, 1])
-    estimator = classifier().partial_fit(X, Y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="classes="):
-        estimator.partial_fit(X, Y, classes=[0, 1, 2, 3])
+def test_balanced_class_weights_are_not_for_partial_fit():
+    X, y = make_data()
+    estimator = small().fit(X, y)
+    estimator.set_params(class_weight="balanced")
+    with Unchanged(estimator, X), pytest.raises(ValueError, match="class_weight"):
+        estimator.partial_fit(X, y)
+    with pytest.raises(ValueError, match="class_weight"):
+        small(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
-def test_warm_start_with_what_does_not_fit():
-    estimator = classifier(warm_start=True).fit(X, Y)
-    before = state(estimator)
-    with pytest.raises(ValueError, match=r"y has the classes \[3\]"):
-        estimator.fit(X, Y + 1)
-    with pytest.raises(ValueError, match="X has 3 features"):
-        estimator.fit(X[:, :3], Y)
-    with pytest.raises(ValueError, match=r"hidden_layer_sizes=\(6, 4\).*Set"):
-        estimator.set_params(hidden_layer_sizes=(6, 4)).fit(X, Y)
-    assert_same_state(estimator, before)
+def test_validation_rows_that_are_wrong():
+    X, y = make_data()
+    estimator = small(early_stopping=True).fit(X, y)
+    bad = {
+        "X_val": [
+            {"X_val": X[:5]},
+            {"y_val": y[:5]},
+            {"X_val": broken("nan"), "y_val": y},
+            {"X_val": X[:5, :2], "y_val": y[:5]},
+        ],
+        "samples": [{"X_val": X[:5], "y_val": y[:4]}],
+        "y_val": [{"X_val": X[:5], "y_val": y[:5] + 5}],
+        "sample_weight_val": [
+            {"X_val": X[:5], "y_val": y[:5], "sample_weight_val": -np.ones(5)},
+            {"X_val": X[:5], "y_val": y[:5], "sample_weight_val": np.ones(4)},
+            {"X_val": X[:5], "y_val": y[:5], "sample_weight_val": np.zeros(5)},
+        ],
+    }
+    for name, calls in bad.items():
+        for arguments in calls:
+            why = "X_val|X " if name == "X_val" else name
+            with Unchanged(estimator, X), pytest.raises(ValueError, match=why):
+                estimator.fit(X, y, **arguments)
+    estimator.set_params(early_stopping=False)
+    with Unchanged(estimator, X), pytest.raises(ValueError, match="early_stopping"):
+        estimator.fit(X, y, X_val=X, y_val=y)

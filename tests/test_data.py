@@ -551,6 +551,19 @@ def test_a_split_depends_on_its_seed_alone():
     assert rows[0] == rows[1] != rows[2]
 
 
+def test_which_rows_are_chosen_of_one_class_says_nothing_of_another():
+    """Rows in pairs, one of each class: seldom are both rows of a pair chosen."""
+    n_pairs, both = 0, 0
+    for seed in range(20):
+        _, validation = make_data([0, 1] * 50).split(0.1, seed)
+        pairs = Counter((rows_of(validation) // 2).tolist())
+        n_pairs += len(pairs)
+        both += sum(count == 2 for count in pairs.values())
+    # Of 5 rows in 50 of each class, 0.5 pairs a seed have both.
+    assert both < 30
+    assert n_pairs > 150
+
+
 def test_the_parts_have_the_weights_and_classes_of_their_rows():
     y = np.array(["x", "y", "z"] * 12)
     weight = np.random.default_rng(0).uniform(0.5, 2, 36)

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skreg._optimizers import SGD, Adam, flush_subnormals, learning_rate_at
-from skreg._parameters import BLOCK
+from skreg._optimizers import (
+    SGD,
+    Adam,
+    flush_subnormals,
+    learning_rate_at,
+    limit_incoming_norms,
+)
+from skreg._parameters import BLOCK, Layer
 
 N_STEPS = 30
 # Three blocks, the last of them not full.
@@ -318,3 +324,38 @@ def test_moments_put_back_with_other_betas_are_the_same_moments():
     m, v = 0.5 * m + 0.5 * gradients[3], 0.8 * v + 0.2 * gradients[3] ** 2
     rate = 0.1 * math.sqrt(1 - 0.8**4) / (1 - 0.5**4)
     assert_allclose(theta - before, -rate * m / (np.sqrt(v) + 1e-8), rtol=1e-12)
+
+
+# The limit of the norms ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_weights_longer_than_the_limit_are_scaled_and_no_others(dtype, lead):
+    rng = np.random.default_rng(0)
+    layers = [
+        Layer(
+            rng.normal(size=(*lead, n_out, n_in)).astype(dtype),
+            rng.normal(size=(*lead, n_out, 1)).astype(dtype) + 10,
+        )
+        for n_in, n_out in [(4, 5), (5, 3)]
+    ]
+    layers[0].W[..., 1, :] = 0
+    layers[0].W[..., 2, :] *= 1e-3
+    before = [(W.copy(), b.copy()) for W, b in layers]
+    # The epoch loop, which calls it, has the warnings off: a length may be zero.
+    with np.errstate(divide="ignore"):
+        limit_incoming_norms(layers, 1.5)
+    n_scaled = 0
+    for (W, b), (old_W, old_b) in zip(layers, before, strict=True):
+        assert_array_equal(b, old_b)
+        for index in np.ndindex(W.shape[:-1]):
+            w, old = W[index], old_W[index]
+            length = math.sqrt(sum(float(x) ** 2 for x in old))
+            if length <= 1.5:
+                assert_array_equal(w, old)
+            else:
+                n_scaled += 1
+                rtol = 8 * np.finfo(dtype).eps
+                assert_allclose(w, old.astype(float) * 1.5 / length, rtol=rtol)
+    assert 0 < n_scaled < 8 * max(1, math.prod(lead))

@@ -645,6 +645,106 @@ def test_a_score_that_is_never_a_number_leaves_the_last_weights():
     assert_array_equal(result.theta, 3.0)
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_best_score_is_kept(validated):
+    result = train(
+        ScriptedObjective([3.0, 1.0, 2.0]),
+        ScriptedBatches(),
+        max_iter=3,
+        validate=scripted([0.2, 0.7, 0.5]) if validated else None,
+    )
+    assert result.best_epoch == 2
+    assert result.best_score == (0.7 if validated else -1.0)
+
+
+def test_scores_of_the_training_rows_are_taken_each_epoch():
+    objective = ScriptedObjective([1.0])
+    result = train(
+        objective,
+        ScriptedBatches(),
+        learning_rate=1.0,
+        max_iter=3,
+        train_score=lambda: 10 * objective.theta[0],
+        validate=lambda: -objective.theta[0],
+    )
+    assert result.train_scores == [10.0, 20.0, 30.0]
+    assert result.validation_scores == [-1.0, -2.0, -3.0]
+    # They stop nothing and choose nothing.
+    assert result.best_epoch == 1
+
+
+def test_the_constraint_is_applied_after_each_step():
+    objective = ScriptedObjective([1.0])
+    seen = []
+
+    def constrain():
+        seen.append(objective.theta[0])
+        np.minimum(objective.theta, 2.5, out=objective.theta)
+
+    result = train(
+        objective,
+        ScriptedBatches(5, 5),
+        learning_rate=1.0,
+        max_iter=2,
+        constrain=constrain,
+    )
+    assert seen == [1.0, 2.0, 3.0, 3.5]
+    assert_array_equal(result.theta, 2.5)
+
+
+# Observers ---------------------------------------------------------------------------
+
+
+class Diary:
+    """An observer that writes down what it is told, and stops after an epoch."""
+
+    def __init__(self, stop_after=None):
+        self.told = []
+        self.stop_after = stop_after
+
+    def begins(self):
+        self.told.append("begins")
+
+    def ends(self, report):
+        self.told.append(report.epoch)
+        return report.epoch == self.stop_after
+
+    def finished(self):
+        self.told.append("finished")
+
+
+def run_with(observers, solver):
+    if solver == "descend":
+        return train(ScriptedObjective([1.0]), ScriptedBatches(), observers=observers)
+    problem = make_problem()
+    return train_lbfgs(
+        problem.objective, problem.batches(), max_iter=5, observers=observers
+    )
+
+
+@pytest.mark.parametrize("solver", ["descend", "lbfgs"])
+def test_observers_are_told_of_each_epoch_and_of_the_end(solver):
+    diaries = [Diary(), Diary()]
+    result = run_with(diaries, solver)
+    assert result.n_epochs == 5
+    assert not result.converged
+    epochs = chain.from_iterable(["begins", epoch] for epoch in range(1, 6))
+    assert diaries[0].told == [*epochs, "finished"]
+    assert diaries[1].told == diaries[0].told
+
+
+@pytest.mark.parametrize("solver", ["descend", "lbfgs"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_observer_may_stop_the_training(solver, which):
+    diaries = [Diary(), Diary()]
+    diaries[which].stop_after = 3
+    result = run_with(diaries, solver)
+    assert result.n_epochs == 3
+    assert result.converged
+    for diary in diaries:
+        assert diary.told == ["begins", 1, "begins", 2, "begins", 3, "finished"]
+
+
 # Learning rates ----------------------------------------------------------------------
 
 
@@ -806,7 +906,39 @@ def test_a_network_with_too_large_a_rate_diverges():
     assert caught.value.learning_rate == 1e80
 
 
+def test_a_loss_ten_thousand_times_that_of_the_start_has_diverged():
+    """1 more than the loss, so that a start near zero has room as well."""
+    for start, ceiling in [(0.5, 15_000.0), (0.0, 10_000.0), (-3.0, 40_000.0)]:
+        result = train(ScriptedObjective([start, ceiling]), ScriptedBatches())
+        assert result.loss_curve == [start] + [ceiling] * 4
+        optimizer = RecordingOptimizer(
+            objective := ScriptedObjective([start, 1.0, ceiling * 1.001])
+        )
+        with pytest.raises(DivergedError) as caught:
+            train(objective, ScriptedBatches(), optimizer)
+        assert caught.value.epoch == 3
+        assert len(optimizer.rates) == 2
+
+
+def test_a_moment_that_is_not_finite_ends_the_training():
+    """With an infinite second moment a weight would never move again."""
+    objective = ScriptedObjective([1.0], gradient=lambda theta: np.array([1.0, 1e200]))
+    with pytest.raises(DivergedError) as caught:
+        train(objective, ScriptedBatches(), "adam")
+    assert caught.value.epoch == 1
+
+
 # Interrupts --------------------------------------------------------------------------
+
+
+def test_an_interrupt_when_weights_are_not_finite_is_not_held_back():
+    """The weights so far are worth nothing."""
+    objective = ScriptedObjective(
+        [1.0, 1.0, KeyboardInterrupt()],
+        gradient=lambda theta: np.array([math.inf, 0.0]),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(objective, ScriptedBatches(2, 2, 2))
 
 
 @pytest.mark.parametrize("n_steps", [0, 1, 7])
