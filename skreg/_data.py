@@ -129,6 +129,11 @@ def check_weight(
             f"Negative values in {name}: row {row} has {weight[row]}. Weights must be "
             "at least 0."
         )
+    _check_total(weight, name)
+    return weight
+
+
+def _check_total(weight: Array, name: str) -> None:
     with np.errstate(over="ignore"):
         total = weight.sum()
     if not 0 < total < math.inf:
@@ -136,7 +141,6 @@ def check_weight(
             f"The values in {name} add up to {total}; at least one must be positive, "
             "and their sum must be finite."
         )
-    return weight
 
 
 def class_factors(
@@ -195,8 +199,10 @@ def _times_factors(
         return sample_weight
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
     columns = [codes] if codes.ndim == 1 else codes.T
-    for factor, column in zip(factors, columns, strict=True):
-        weight = weight * factor[column]
+    with np.errstate(over="ignore", under="ignore"):
+        for factor, column in zip(factors, columns, strict=True):
+            weight = weight * factor[column]
+    _check_total(weight, "sample_weight times class_weight")
     return weight
 
 

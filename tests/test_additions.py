@@ -1,6 +1,7 @@
 """What other networks lack: class weights, validation rows, sparse X and more."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -102,6 +103,13 @@ def test_a_class_whose_weight_sums_to_zero_raises(iris):
         classifier(class_weight="balanced").fit(X, y, sample_weight=(y != 2) * 1.0)
     with pytest.raises(ValueError, match="class_weight"):
         classifier(class_weight={0: 1, 1: -2, 2: 1}).fit(X, y)
+
+
+def test_class_weights_times_sample_weights_must_be_finite(iris):
+    X, y = iris
+    model = classifier(class_weight={0: 1e200, 1: 1.0, 2: 1.0})
+    with pytest.raises(ValueError, match="sample_weight times class_weight"):
+        model.fit(X, y, sample_weight=np.full(150, 1e200))
 
 
 def test_class_weights_count_in_the_loss_of_validation_rows(iris):
@@ -419,6 +427,20 @@ def test_sample_proba_is_the_dropped_network(iris):
     assert nearest.max() < 1e-12
     kept_fraction = np.isclose(samples, possible[:, 0]).mean()
     assert abs(kept_fraction - 0.25) < 4 * np.sqrt(0.25 * 0.75 / samples.size)
+
+
+def test_sample_proba_goes_by_chunks(iris):
+    X, y = iris
+    model = classifier(hidden_layer_sizes=(100, 100), keep_prob=0.5).fit(X, y)
+    rows = np.tile(X, (1000, 1))
+    tracemalloc.start()
+    try:
+        samples = model.sample_proba(rows, n_samples=2, random_state=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # All rows at once would take 150,000 rows x 200 units x 8 bytes for each buffer.
+    assert peak - samples.nbytes < 64e6
 
 
 def test_sample_proba_without_dropout_is_predict_proba(iris):
