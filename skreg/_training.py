@@ -136,19 +136,21 @@ def train(
     batches = _batches(settings, data, layout, streams.order)
     try:
         if settings.solver == "lbfgs":
-            return _run_lbfgs(settings, objective, batches, watched)
-        result, state = _run_epochs(
-            settings, objective, batches, watched, state, incremental=incremental
-        )
+            result, state = _run_lbfgs(settings, objective, batches, watched), None
+        else:
+            result, state = _run_epochs(
+                settings, objective, batches, watched, state, incremental=incremental
+            )
     except DivergedError as error:
         raise ValueError(_divergence_text(error, settings, data.X)) from None
-    if settings.early_stopping and not result.best_epoch and not result.interrupt:
+    if result.validation_scores and not result.best_epoch:
         raise ValueError(
             f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
             f"{result.n_epochs} epochs. Give another scoring, or other rows by X_val "
             "and y_val."
         )
-    state["streams"] = streams.state()
+    if state is not None:
+        state["streams"] = streams.state()
     return Trained(result, layout.layers(result.theta), state)
 
 
@@ -192,8 +194,8 @@ def dropout(
 
 def _run_lbfgs(
     settings: Any, objective: Objective, batches: Batches, watched: dict[str, Any]
-) -> Trained:
-    result = lbfgs(
+) -> Result:
+    return lbfgs(
         objective,
         batches,
         Plateau(settings.tol, settings.n_iter_no_change),
@@ -202,7 +204,6 @@ def _run_lbfgs(
         tol=settings.tol,
         **watched,
     )
-    return Trained(result, objective.layout.layers(result.theta), None)
 
 
 def _run_epochs(

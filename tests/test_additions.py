@@ -773,8 +773,11 @@ def test_a_scorer_that_fails_is_named(iris):
     y = np.r_[y[:-1], 3]
     with pytest.raises(ValueError, match=r"scoring='neg_log_loss' failed"):
         classifier(early_stopping=True, scoring="neg_log_loss").fit(X, y)
-    with pytest.raises(ValueError, match=r"scoring=.* gave NaN"):
-        classifier(early_stopping=True, scoring=lambda m, X, y: np.nan).fit(X, y)
+    for solver in ("adam", "lbfgs"):
+        model = classifier(solver=solver, early_stopping=True)
+        model.set_params(scoring=lambda m, X, y: np.nan)
+        with pytest.raises(ValueError, match=r"scoring=.* gave NaN"):
+            model.fit(X, y)
 
 
 @pytest.mark.parametrize("name", ["X_val", "y_val", "sample_weight_val"])
