@@ -6,6 +6,7 @@ import itertools
 import math
 import pickle
 import re
+import sys
 import tracemalloc
 import warnings
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import reference
+import scipy.optimize
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -420,7 +422,9 @@ def test_the_initial_weights(activation):
         assert np.abs(W).max() > 0.9 * bound
         # A uniform variable has the standard deviation bound / sqrt(3).
         assert abs(W.mean()) < 5 * bound / math.sqrt(3 * W.size)
-        assert W.std() == pytest.approx(bound / math.sqrt(3), rel=0.25)
+        # The spread of W.std() is 0.45 / sqrt(n) of it.
+        error = 2.25 / math.sqrt(W.size)
+        assert W.std() == pytest.approx(bound / math.sqrt(3), rel=error)
     for b in start.intercepts_[:-1]:
         np.testing.assert_allclose(b, 0, atol=1e-290)
 
@@ -864,7 +868,8 @@ def test_warm_start_of_adaptive_keeps_the_lowered_rate():
         momentum=0.0,
         learning_rate="adaptive",
         batch_size="full",
-        # Each epoch is a plateau: 0.03, 0.006, 0.0012, …
+        # Each epoch but the first, which improves on nothing, is a plateau: 0.03, 0.03,
+        # 0.006, and then 0.0012.
         tol=10.0,
         n_iter_no_change=1,
         max_iter=3,
@@ -872,16 +877,12 @@ def test_warm_start_of_adaptive_keeps_the_lowered_rate():
         warm_start=True,
     )
     fit(estimator, X, y)
-    before, at = flat(estimator), parameters_of(estimator)
+    start = parameters_of(estimator)
     fit(estimator.set_params(max_iter=1), X, y)
-    g = reference.gradients(X.T, indicators(y), at, 0.0)
-    found = (flat(estimator) - before) / -np.concatenate(
-        [g[f"dW{i}"].T.ravel() for i in (1, 2, 3)]
-        + [g[f"db{i}"].ravel() for i in (1, 2, 3)]
-    ).clip(1e-300)
-    rate = np.median(found[np.abs(found) > 1e-9])
-    # The first epoch improves on nothing, which counts as an improvement.
-    assert rate == pytest.approx(0.03 / 25, rel=1e-6)
+    g = reference.gradients(X.T, indicators(y), start, 0.0)
+    for name, value in parameters_of(estimator).items():
+        expected = start[name] - 0.03 / 25 * g[f"d{name}"]
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-13)
 
 
 def test_adaptive_ends_after_the_smallest_rate():
@@ -1130,6 +1131,20 @@ def test_successive_calls_have_different_permutations():
         assert np.abs(a - b).max() > 1e-6
     for a, b in itertools.combinations(from_the_same_start(False), 2):
         np.testing.assert_array_equal(a, b)
+
+
+def test_without_its_state_a_model_goes_on_in_another_order():
+    """The seed is the same, but not the number of rows seen."""
+    X, y = make_data()
+    ends, start = [], None
+    for max_iter in (1, 2, 3):
+        estimator = endless(solver="sgd", momentum=0.0, batch_size=7, max_iter=max_iter)
+        fit(estimator, X, y)
+        start = start or (estimator.coefs_, estimator.intercepts_)
+        estimator.coefs_, estimator.intercepts_ = start
+        ends.append(flat(estimator.partial_fit(X, y)))
+    for a, b in itertools.combinations(ends, 2):
+        assert np.abs(a - b).max() > 1e-6
 
 
 def test_the_epochs_of_a_fit_have_different_permutations():
@@ -1405,6 +1420,42 @@ def test_ctrl_c_keeps_the_weights_so_far_and_is_raised_again(solver, fitted_befo
     # It can be fitted again.
     estimator.set_params(verbose=False)
     assert_same_weights(fit(estimator, X, y), fit(clone(estimator), X, y))
+
+
+@pytest.mark.parametrize("n_evaluations", [3, 6, 9])
+def test_ctrl_c_within_a_line_search_keeps_the_last_iteration(
+    n_evaluations, monkeypatch
+):
+    """L-BFGS was looking at weights that it had not accepted."""
+    X, y = make_data("multiclass", noise=2)
+    # Where skreg has its `minimize`, whichever module that is.
+    (owner,) = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("skreg.")
+        and getattr(module, "minimize", None) is scipy.optimize.minimize
+    ]
+
+    def minimize(function, *args, **keywords):
+        calls = itertools.count(1)
+
+        def interrupted(x):
+            found = function(x)
+            if next(calls) == n_evaluations:
+                raise KeyboardInterrupt
+            return found
+
+        return scipy.optimize.minimize(interrupted, *args, **keywords)
+
+    estimator = small(solver="lbfgs", max_iter=100)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "minimize", minimize)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y)
+    assert 0 < estimator.n_iter_ < n_evaluations
+    so_far = fit(clone(estimator).set_params(max_iter=estimator.n_iter_), X, y)
+    assert_same_weights(estimator, so_far)
+    assert estimator.loss_ == so_far.loss_
 
 
 def test_ctrl_c_with_early_stopping_keeps_the_best_epoch():

@@ -174,8 +174,9 @@ def test_a_column_of_zeros_and_a_hidden_unit_of_zeros_add_nothing(problem, estim
 
 
 @SOME
-@given(data(), estimators(keep_prob=1.0, batch_size="full"), st.data())
+@given(data(), estimators(keep_prob=1.0, batch_size="full", epsilon=1e-3), st.data())
 def test_a_weight_of_k_is_k_copies_in_full_batch(problem, estimator, drawn):
+    """With a large epsilon: Adam would magnify the rounding of a gradient of zero."""
     X, y = problem
     k = drawn.draw(hnp.arrays(int, len(X), elements=st.integers(0, 4)))
     # All classes stay.
@@ -325,10 +326,7 @@ def test_rows_are_predicted_one_by_one(problem, estimator, n_rows):
 
 @SOME
 @given(data(), estimators(batch_size="full", keep_prob=1.0, lambd=0.3))
-def test_the_first_loss_is_no_better_than_guessing_and_a_gradient_step_helps(
-    problem, estimator
-):
-    """A short step of plain gradient descent lowers J."""
+def test_short_steps_of_gradient_descent_lower_the_objective(problem, estimator):
     X, y = problem
     estimator.set_params(
         solver="sgd", momentum=0.0, learning_rate_init=1e-5, activation="tanh"
