@@ -1,70 +1,79 @@
 """Each activation beside its derivative.
 
-``apply(Z, out, scratch)`` writes G = g(Z); ``derivative(G, out)`` writes g'(Z), from G
-alone. ``out`` may be the input itself; ``scratch`` is another array of its shape.
+``apply(Z, out, zeros)`` writes G = g(Z); ``derivative(G, out, zeros)`` writes g'(Z),
+from G alone. ``out`` may be the input itself; ``zeros`` is an array of zeros that
+broadcasts to its shape: numpy compares with it several times as fast as with a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from skreg._calls import Calls
+
 Array = NDArray[Any]
 
 
 class Activation(NamedTuple):
-    apply: Callable[[Array, Array, Array], Any]
-    derivative: Callable[[Array, Array], Any]
+    """``scale_free``: g'(Z) is the same from G times any number above zero, as from A.
+
+    Dropout may then write A over G.
+    """
+
+    apply: Callable[[Array, Array, Array], Calls]
+    derivative: Callable[[Array, Array, Array], Calls]
+    scale_free: bool
 
 
-def _identity(Z: Array, out: Array, scratch: Array) -> None:
+def _identity(Z: Array, out: Array, zeros: Array) -> Calls:
     if out is not Z:
-        np.copyto(out, Z)
+        yield np.positive, Z, out
 
 
-def _identity_derivative(G: Array, out: Array) -> None:
-    out.fill(1)
+def _identity_derivative(G: Array, out: Array, zeros: Array) -> Calls:
+    yield out.fill, 1
 
 
-def _logistic(Z: Array, out: Array, scratch: Array) -> None:
-    expit(Z, out=out)
+def _logistic(Z: Array, out: Array, zeros: Array) -> Calls:
+    yield expit, Z, out
 
 
-def _logistic_derivative(G: Array, out: Array) -> None:
+def _logistic_derivative(G: Array, out: Array, zeros: Array) -> Calls:
     """g' = g (1 - g), as 1/4 - (g - 1/2)² to need no buffer."""
-    np.subtract(G, 0.5, out=out)
-    np.square(out, out=out)
-    np.subtract(0.25, out, out=out)
+    yield np.subtract, G, 0.5, out
+    yield np.square, out, out
+    yield np.subtract, 0.25, out, out
 
 
-def _tanh(Z: Array, out: Array, scratch: Array) -> None:
-    np.tanh(Z, out=out)
+def _tanh(Z: Array, out: Array, zeros: Array) -> Calls:
+    yield np.tanh, Z, out
 
 
-def _tanh_derivative(G: Array, out: Array) -> None:
+def _tanh_derivative(G: Array, out: Array, zeros: Array) -> Calls:
     """g' = 1 - g²."""
-    np.square(G, out=out)
-    np.subtract(1, out, out=out)
+    yield np.square, G, out
+    yield np.subtract, 1, out, out
 
 
-def _relu(Z: Array, out: Array, scratch: Array) -> None:
-    """g = max(z, 0). numpy takes a third of the time with an array of zeros."""
-    scratch.fill(0)
-    np.maximum(Z, scratch, out=out)
+def _relu(Z: Array, out: Array, zeros: Array) -> Calls:
+    """g = max(z, 0)."""
+    yield partial(np.maximum, out=out), Z, zeros
 
 
-def _relu_derivative(G: Array, out: Array) -> None:
+def _relu_derivative(G: Array, out: Array, zeros: Array) -> Calls:
     """g' = (g > 0): zero at the kink."""
-    np.greater(G, 0, out=out)
+    yield np.greater, G, zeros, out
 
 
 ACTIVATIONS = {
-    "identity": Activation(_identity, _identity_derivative),
-    "logistic": Activation(_logistic, _logistic_derivative),
-    "tanh": Activation(_tanh, _tanh_derivative),
-    "relu": Activation(_relu, _relu_derivative),
+    "identity": Activation(_identity, _identity_derivative, scale_free=True),
+    "logistic": Activation(_logistic, _logistic_derivative, scale_free=False),
+    "tanh": Activation(_tanh, _tanh_derivative, scale_free=False),
+    "relu": Activation(_relu, _relu_derivative, scale_free=True),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,8 +15,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight
-
-from skreg._objective import Batch
 
 Array = NDArray[Any]
 
@@ -353,112 +350,3 @@ def validation_set(
 
 def _positive_rows(weight: Array | None) -> NDArray[np.intp] | None:
     return None if weight is None or weight.all() else np.flatnonzero(weight)
-
-
-class _Buffers(NamedTuple):
-    """Where the rows of a chunk are gathered."""
-
-    X: Array
-    y: Array
-    Y: Array
-    share: Array
-
-
-class Batches:
-    """The rows of a training set in near-equal batches, cut into chunks.
-
-    There are ⌈n / batch_size⌉ batches, whose sizes differ by one at most. Each epoch
-    shuffles the rows if a ``generator`` is given and there is more than one batch.
-    """
-
-    def __init__(
-        self,
-        data: TrainingSet,
-        batch_size: int,
-        *,
-        chunk_rows: int,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        self.n_rows = data.n_rows
-        n_batches = -(-self.n_rows // batch_size)
-        self._edges = [i * self.n_rows // n_batches for i in range(n_batches + 1)]
-        self._chunk_rows = chunk_rows
-        self._data = data
-        self._generator = generator if n_batches > 1 else None
-        # Without it, chunks are slices of X, and nothing is gathered.
-        self._order: Array | None = None
-        if data.rows is not None:
-            self._order = data.rows.copy()
-        elif self._generator is not None:
-            self._order = np.arange(self.n_rows)
-        dtype = data.X.dtype
-        self._weight = None
-        if data.weight is not None:
-            mean = data.total_weight / data.n_rows
-            self._weight = (data.weight / mean).astype(dtype)
-        # What a class code is compared with to make Y: 1 for binary, 0, 1, … otherwise.
-        first = 1 if data.target.kind == "binary" else 0
-        self._codes = np.arange(first, first + data.target.n_outputs)[:, np.newaxis]
-        self._buffers: dict[int, _Buffers] = {}
-        # The one chunk of every epoch, where all rows are taken in one, in one order.
-        self._whole: Batch | None = None
-
-    def epoch(self) -> Iterator[tuple[int, Iterator[Batch]]]:
-        """Each batch's number of rows and its chunks, which share buffers."""
-        if self._generator is not None and self._order is not None:
-            self._generator.shuffle(self._order)
-        for start, stop in zip(self._edges, self._edges[1:], strict=False):
-            yield stop - start, self._chunks(start, stop)
-
-    def _chunks(self, start: int, stop: int) -> Iterator[Batch]:
-        for first in range(start, stop, self._chunk_rows):
-            yield self._chunk(
-                first, min(first + self._chunk_rows, stop), 1 / (stop - start)
-            )
-
-    def _chunk(self, first: int, last: int, equal_share: float) -> Batch:
-        if self._whole is not None:
-            return self._whole
-        data, size = self._data, last - first
-        buffers = self._buffers.get(size) or self._new_buffers(size)
-        X, y, Y, share = buffers
-        if self._order is None:
-            # A slice of a sparse table is a copy, so all of it is taken as it is.
-            X = data.X if size == data.X.shape[0] else data.X[first:last]
-            y = data.y[first:last]
-            if self._weight is not None:
-                np.multiply(self._weight[first:last], equal_share, out=share)
-        else:
-            rows = self._order[first:last]
-            # mode="clip" spares numpy a buffer; the rows are in range anyway.
-            if issparse(data.X):
-                X = data.X[rows]
-            else:
-                np.take(data.X, rows, axis=0, out=X, mode="clip")
-            np.take(data.y, rows, axis=0, out=y, mode="clip")
-            if self._weight is not None:
-                np.take(self._weight, rows, out=share, mode="clip")
-                share *= equal_share
-        if self._weight is None:
-            share.fill(equal_share)
-        if data.target.kind == "multilabel":
-            np.copyto(Y, y.T)
-        else:
-            np.equal(self._codes, y, out=Y)
-        batch = Batch(X.T, Y, share)
-        if self._generator is None and size == self.n_rows:
-            self._whole = batch
-        return batch
-
-    def _new_buffers(self, size: int) -> _Buffers:
-        X, y = self._data.X, self._data.y
-        gathered = 0 if self._order is None else size
-        n_columns = 0 if issparse(X) else X.shape[1]
-        buffers = _Buffers(
-            X=np.empty((gathered, n_columns), dtype=X.dtype),
-            y=np.empty((gathered, *y.shape[1:]), dtype=y.dtype),
-            Y=np.empty((self._data.target.n_outputs, size), dtype=X.dtype),
-            share=np.empty(size, dtype=X.dtype),
-        )
-        self._buffers[size] = buffers
-        return buffers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -38,21 +39,24 @@ class Masks:
         bit_generator: np.random.BitGenerator,
         dtype: DTypeLike,
     ) -> None:
-        kept = np.repeat(_kept(keep_probs), units, axis=-1)[..., np.newaxis]
+        kept = np.atleast_1d(_kept(keep_probs))
+        if (kept == kept.flat[0]).all():
+            # One number for all: numpy goes through D in one piece, not row by row.
+            kept = kept.flat[0]
+        else:
+            kept = np.repeat(kept, units, axis=-1)[..., np.newaxis]
         self.bit_generator = bit_generator
-        self._last_kept = (kept - 1).astype(np.uint16)
-        self._scale = (65536 / kept).astype(dtype)
-        self._words: dict[int, NDArray[np.uint64]] = {}
+        self._last_kept = np.asarray(kept - 1, dtype=np.uint16)
+        self._scale = np.asarray(65536 / kept, dtype=dtype)
+        self._buffers: dict[tuple[int, ...], _Buffers] = {}
 
     def __call__(self, D: Array) -> None:
         """Fill D of shape (..., n_units, n_samples) with new masks."""
-        n_units, n_samples = D.shape[-2:]
-        words = self._words.get(n_samples)
-        if words is None:
-            words = self._words[n_samples] = _words(n_units * n_samples)
-        integers = _draw(self.bit_generator, words, n_units * n_samples)
-        np.less_equal(integers.reshape(n_units, n_samples), self._last_kept, out=D)
-        D *= self._scale
+        buffers = self._buffers.get(D.shape)
+        if buffers is None:
+            buffers = self._buffers[D.shape] = _buffers(D.shape)
+        _draw(self.bit_generator, buffers, self._last_kept)
+        np.multiply(buffers.kept, self._scale, out=D)
 
 
 class InputMasks:
@@ -64,30 +68,29 @@ class InputMasks:
     def __init__(self, keep_prob: float, bit_generator: np.random.BitGenerator) -> None:
         kept = _kept(keep_prob)
         self.bit_generator = bit_generator
-        self._last_kept = np.uint16(kept - 1)
+        self._last_kept = np.asarray(kept - 1, dtype=np.uint16)
         self._scale = float(65536 / kept)
-        self._buffers: dict[tuple[int, ...], tuple[Array, Array]] = {}
+        self._buffers: dict[tuple[int, ...], tuple[Array, _Buffers]] = {}
 
     def __call__(self, X: Any) -> Any:
         """X of shape (n_x, n_samples) with new masks applied; X is not changed."""
         if issparse(X):
             D = np.empty_like(X.data)
-            self._fill(D, _words(D.size))
+            self._fill(D, _buffers(D.shape))
             D *= X.data
             return type(X)((D, X.indices, X.indptr), shape=X.shape)
         if X.shape not in self._buffers:
             # Rows of the table are contiguous, and so are those of the buffer.
-            buffer = np.empty(X.T.shape, dtype=X.dtype), _words(X.size)
-            self._buffers[X.shape] = buffer
-        D, words = self._buffers[X.shape]
-        self._fill(D, words)
+            D = np.empty(X.T.shape, dtype=X.dtype)
+            self._buffers[X.shape] = D, _buffers(D.shape)
+        D, buffers = self._buffers[X.shape]
+        self._fill(D, buffers)
         D *= X.T
         return D.T
 
-    def _fill(self, D: Array, words: NDArray[np.uint64]) -> None:
-        integers = _draw(self.bit_generator, words, D.size)
-        np.less_equal(integers.reshape(D.shape), self._last_kept, out=D)
-        D *= self._scale
+    def _fill(self, D: Array, buffers: _Buffers) -> None:
+        _draw(self.bit_generator, buffers, self._last_kept)
+        np.multiply(buffers.kept, self._scale, out=D)
 
 
 def _kept(keep_prob: ArrayLike) -> Array:
@@ -96,20 +99,32 @@ def _kept(keep_prob: ArrayLike) -> Array:
     return kept
 
 
-def _words(n_integers: int) -> NDArray[np.uint64]:
-    return np.empty(-(-n_integers // 4), dtype=np.uint64)
+class _Buffers(NamedTuple):
+    """Random 16-bit integers, as the words that are drawn, and which are small."""
+
+    words: list[NDArray[np.uint64]]
+    integers: NDArray[np.uint16]
+    kept: NDArray[np.bool_]
+
+
+def _buffers(shape: tuple[int, ...]) -> _Buffers:
+    """For masks of this shape; leading axes share the integers."""
+    n_integers = math.prod(shape[-2:])
+    words = np.empty(-(-n_integers // 4), dtype=np.uint64)
+    return _Buffers(
+        [words[start : start + _BLOCK] for start in range(0, words.size, _BLOCK)],
+        words.view(np.uint16)[:n_integers].reshape(shape[-2:]),
+        np.empty(shape, dtype=bool),
+    )
 
 
 def _draw(
-    bit_generator: np.random.BitGenerator,
-    words: NDArray[np.uint64],
-    n_integers: int,
-) -> NDArray[np.uint16]:
-    """New 16-bit integers, four from each word."""
-    for start in range(0, words.size, _BLOCK):
-        block = words[start : start + _BLOCK]
-        block[...] = bit_generator.random_raw(block.size)
-    return words.view(np.uint16)[:n_integers]
+    bit_generator: np.random.BitGenerator, buffers: _Buffers, last_kept: Array
+) -> None:
+    """New integers, and which are at most ``last_kept``."""
+    for words in buffers.words:
+        words[...] = bit_generator.random_raw(words.size)
+    np.less_equal(buffers.integers, last_kept, out=buffers.kept)
 
 
 def documents_masks(

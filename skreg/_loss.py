@@ -13,63 +13,69 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
+from skreg._calls import Calls
+
 Array = NDArray[Any]
+
+# Arrays of no dimension: a ufunc takes them in half the time of a number.
+_ZERO_ONE = {
+    np.dtype(dtype): (np.zeros((), dtype), np.ones((), dtype))
+    for dtype in (np.float32, np.float64)
+}
 
 
 class Output(NamedTuple):
     """What follows the logits, for one kind of target.
 
-    ``losses(Z, Y, dZ, scratch, out)`` writes A - Y into dZ and the cross-entropy of
-    each sample into ``out`` of shape (..., n_samples). ``scratch`` has Z's shape, and
-    Z is overwritten. ``probabilities`` and ``log_probabilities`` have one row for
-    each class or label, ``decisions`` the class codes (n_samples,) or the label
-    indicators (n_labels, n_samples).
+    The calls of ``losses(Z, Y, dZ, scratch, out)`` write A - Y into dZ and the
+    cross-entropy of each sample into ``out`` of shape (..., n_samples). ``scratch`` has
+    Z's shape, and Z is overwritten. ``probabilities`` and ``log_probabilities`` have
+    one row for each class or label, ``decisions`` the class codes (n_samples,) or the
+    label indicators (n_labels, n_samples).
     """
 
     activation: str
-    losses: Callable[[Array, Array, Array, Array, Array], None]
+    losses: Callable[[Array, Array, Array, Array, Array], Calls]
     probabilities: Callable[[Array], Array]
     log_probabilities: Callable[[Array], Array]
     decisions: Callable[[Array], Array]
 
 
-def _sigmoid_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> None:
-    """CE = Σ_outputs (1/2 - Y) Z + |Z|/2 + log(1 + exp(-|Z|)), dZ = sigmoid(Z) - Y.
+def _sigmoid_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> Calls:
+    """CE = Σ_outputs log(1 + exp((1 - 2Y) Z)), dZ = sigmoid(Z) - Y, for Y of 0 and 1.
 
-    The first two terms cancel exactly for a right answer, so that a small loss keeps
-    its relative precision, which log(1 + exp(Z)) - Y Z would lose.
+    A small loss keeps its relative precision, which log(1 + exp(Z)) - Y Z would lose.
     """
-    expit(Z, out=dZ)
-    np.subtract(dZ, Y, out=dZ)
-    np.subtract(0.5, Y, out=scratch)
-    np.multiply(scratch, Z, out=scratch)
-    np.abs(Z, out=Z)
-    np.multiply(Z, -0.5, out=Z)
-    np.subtract(scratch, Z, out=scratch)
-    np.add(Z, Z, out=Z)
-    np.exp(Z, out=Z)
-    np.log1p(Z, out=Z)
-    np.add(scratch, Z, out=scratch)
-    np.add.reduce(scratch, axis=-2, out=out)
+    zero, one = _ZERO_ONE[Z.dtype]
+    yield expit, Z, dZ
+    yield np.subtract, dZ, Y, dZ
+    yield np.add, Y, Y, scratch
+    yield np.subtract, one, scratch, scratch
+    yield np.multiply, scratch, Z, Z
+    if Z.shape[-2] == 1:
+        yield np.logaddexp, Z[..., 0, :], zero, out
+    else:
+        yield np.logaddexp, Z, zero, Z
+        yield np.add.reduce, Z, -2, None, out
 
 
-def _softmax_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> None:
+def _softmax_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> Calls:
     """CE = log Σ exp(Z - max Z) - Σ Y (Z - max Z), dZ = softmax(Z) - Y.
 
     Exact to some units of the last place of 1, however small the loss is.
     """
     over_outputs = out[..., np.newaxis, :]
-    np.maximum.reduce(Z, axis=-2, out=out)
-    Z -= over_outputs
-    np.multiply(Y, Z, out=scratch)
-    np.exp(Z, out=dZ)
-    np.add.reduce(dZ, axis=-2, out=out)
-    dZ /= over_outputs
-    dZ -= Y
-    np.log(out, out=out)
     target_logit = Z[..., 0, :]
-    np.add.reduce(scratch, axis=-2, out=target_logit)
-    out -= target_logit
+    yield np.maximum.reduce, Z, -2, None, out
+    yield np.subtract, Z, over_outputs, Z
+    yield np.multiply, Y, Z, scratch
+    yield np.exp, Z, dZ
+    yield np.add.reduce, dZ, -2, None, out
+    yield np.divide, dZ, over_outputs, dZ
+    yield np.subtract, dZ, Y, dZ
+    yield np.log, out, out
+    yield np.add.reduce, scratch, -2, None, target_logit
+    yield np.subtract, out, target_logit, out
 
 
 def _positive(Z: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Forward and backward, line for line the formulas of the documents.
+"""Forward and backward, line for line the formulas of the documents, as calls.
 
 Columns are samples: X is (..., n_x, m), W1 is (..., n_h1, n_x), b1 (..., n_h1, 1).
 Leading axes are a stack of networks that go through ``forward`` and ``backward``
@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import issparse
 
 from skreg._activations import Activation
+from skreg._calls import Calls, run
 from skreg._parameters import Layer, Layout
 
 Array = NDArray[Any]
@@ -28,9 +29,11 @@ WORKSPACE_BYTES = 2**24
 class Hidden:
     """The arrays of one hidden layer for a batch, each (..., n_h, m).
 
-    G is g(Z); A is G after dropout, and G itself where there is none (``D`` is
-    None). ``slope`` is g'(Z). Z, G and slope may be one array, and so may dA and dZ:
-    each is used for the last time in the line that writes the next.
+    G is g(Z); A is G after dropout. They are one array where there is none (``D`` is
+    None), and may be where the activation is scale-free. ``slope`` is g'(Z). Z, G and
+    slope may be one array, and so may dA and dZ: each is used for the last time in
+    the line that writes the next. ``zeros`` (n_h, m) is for the activation and has no
+    leading axes.
     """
 
     Z: Array
@@ -40,6 +43,7 @@ class Hidden:
     dA: Array
     slope: Array
     dZ: Array
+    zeros: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +51,19 @@ class Workspace:
     """Every array that a forward and a backward pass over a batch write.
 
     Z and dZ are those of the last layer; ``ones`` (m, 1) sums over the samples.
+    ``matmul`` is np.matmul; for one network np.dot, which costs half to call.
     """
 
     hidden: tuple[Hidden, ...]
     Z: Array
     dZ: Array
     ones: Array
+    matmul: Callable[..., Array]
 
 
 def training_workspace(
     layout: Layout,
+    activation: Activation,
     n_samples: int,
     dtype: DTypeLike,
     *,
@@ -72,17 +79,27 @@ def training_workspace(
     def empty(n_units: int) -> Array:
         return np.empty((*lead, n_units, n_samples), dtype=dtype)
 
+    zeros = np.zeros((max(layout.hidden_units), n_samples), dtype=dtype)
     hidden, start = [], 0
     for n_units in layout.hidden_units:
         G, dA = empty(n_units), empty(n_units)
         A, D = G, None
         if masks is not None:
-            A, D = empty(n_units), masks[..., start : start + n_units, :]
-        hidden.append(Hidden(Z=G, G=G, D=D, A=A, dA=dA, slope=G, dZ=dA))
+            D = masks[..., start : start + n_units, :]
+            A = G if activation.scale_free else empty(n_units)
+        hidden.append(
+            Hidden(Z=G, G=G, D=D, A=A, dA=dA, slope=G, dZ=dA, zeros=zeros[:n_units])
+        )
         start += n_units
     n_outputs = layout.units[-1]
     ones = np.ones((n_samples, 1), dtype=dtype)
-    return Workspace(tuple(hidden), Z=empty(n_outputs), dZ=empty(n_outputs), ones=ones)
+    return Workspace(
+        tuple(hidden),
+        Z=empty(n_outputs),
+        dZ=empty(n_outputs),
+        ones=ones,
+        matmul=np.matmul if lead else np.dot,
+    )
 
 
 def forward(
@@ -90,19 +107,19 @@ def forward(
     layers: Sequence[Layer],
     activation: Activation,
     workspace: Workspace,
-) -> Array:
-    """Z1 = W1 X + b1, A1 = g(Z1) * D1, …; returns the logits, the last Z."""
-    A = X
+) -> Calls:
+    """Z1 = W1 X + b1, A1 = g(Z1) * D1, …; the last is ``workspace.Z``, the logits."""
+    A, matmul = X, _sparse_matmul if issparse(X) else workspace.matmul
     for (W, b), layer in zip(layers, workspace.hidden, strict=False):
-        _matmul(W, A, out=layer.Z)
-        np.add(layer.Z, b, out=layer.Z)
-        activation.apply(layer.Z, layer.G, layer.dA)
+        yield matmul, W, A, layer.Z
+        yield np.add, layer.Z, b, layer.Z
+        yield from activation.apply(layer.Z, layer.G, layer.zeros)
         if layer.D is not None:
-            np.multiply(layer.G, layer.D, out=layer.A)
-        A = layer.A
+            yield np.multiply, layer.G, layer.D, layer.A
+        A, matmul = layer.A, workspace.matmul
     W, b = layers[-1]
-    _matmul(W, A, out=workspace.Z)
-    return np.add(workspace.Z, b, out=workspace.Z)
+    yield matmul, W, A, workspace.Z
+    yield np.add, workspace.Z, b, workspace.Z
 
 
 def backward(
@@ -111,26 +128,29 @@ def backward(
     gradients: Sequence[Layer],
     activation: Activation,
     workspace: Workspace,
-) -> None:
+) -> Calls:
     """dW = dZ Aᵀ, db = Σ dZ, dA = Wᵀ dZ * D, dZ = dA * g'(Z), from the last layer down.
 
     Starts from ``workspace.dZ`` and writes ``gradients``. The share of each sample
-    in the mean (1/m) comes in with that first dZ.
+    in the mean (1/m) comes in with that first dZ. dW is written as dWᵀ = A dZᵀ, as it
+    lies in memory.
     """
-    dZ = workspace.dZ
+    dZ, matmul = workspace.dZ, workspace.matmul
     for (W, _), (dW, db), layer in zip(
         layers[:0:-1], gradients[:0:-1], workspace.hidden[::-1], strict=True
     ):
-        np.matmul(dZ, layer.A.mT, out=dW)
-        np.matmul(dZ, workspace.ones, out=db)
-        np.matmul(W.mT, dZ, out=layer.dA)
+        yield matmul, layer.A, dZ.mT, dW.mT
+        yield matmul, dZ, workspace.ones, db
+        # An outer product is several times as fast elementwise.
+        yield np.multiply if W.shape[-2] == 1 else matmul, W.mT, dZ, layer.dA
         if layer.D is not None:
-            np.multiply(layer.dA, layer.D, out=layer.dA)
-        activation.derivative(layer.G, layer.slope)
-        dZ = np.multiply(layer.dA, layer.slope, out=layer.dZ)
+            yield np.multiply, layer.dA, layer.D, layer.dA
+        yield from activation.derivative(layer.G, layer.slope, layer.zeros)
+        yield np.multiply, layer.dA, layer.slope, layer.dZ
+        dZ = layer.dZ
     dW, db = gradients[0]
-    _matmul_transposed(dZ, X, out=dW)
-    np.matmul(dZ, workspace.ones, out=db)
+    yield _sparse_matmul_transposed if issparse(X) else matmul, X, dZ.mT, dW.mT
+    yield matmul, dZ, workspace.ones, db
 
 
 def input_gradients(
@@ -144,7 +164,7 @@ def input_gradients(
     Follows a forward pass without dropout. The shape is (len(outputs), n_x, m).
     """
     for layer in workspace.hidden:
-        activation.derivative(layer.G, layer.slope)
+        run(activation.derivative(layer.G, layer.slope, layer.zeros))
     n_inputs, m = layers[0].W.shape[1], workspace.Z.shape[1]
     dX = np.empty((len(outputs), n_inputs, m), dtype=workspace.Z.dtype)
     for index, output in enumerate(outputs):
@@ -155,20 +175,21 @@ def input_gradients(
     return dX
 
 
-def _matmul(W: Array, A: Any, out: Array) -> None:
-    """W A, where A may be the transpose of a sparse table."""
-    if issparse(A):
-        np.copyto(out, (A.T @ W.T).T)
-    else:
-        np.matmul(W, A, out=out)
+def _sparse_matmul(W: Array, X: Any, out: Array) -> None:
+    """W X, where X is the transpose of a sparse table."""
+    np.copyto(out, (X.T @ W.T).T)
 
 
-def _matmul_transposed(dZ: Array, A: Any, out: Array) -> None:
-    """The gradient dZ Aᵀ, where A may be the transpose of a sparse table."""
-    if issparse(A):
-        np.copyto(out, (A @ dZ.T).T)
-    else:
-        np.matmul(dZ, A.mT, out=out)
+def _sparse_matmul_transposed(X: Any, dZT: Array, out: Array) -> None:
+    """X dZᵀ, where X is the transpose of a sparse table."""
+    if X.nnz >= X.shape[0]:
+        np.copyto(out, X @ dZT)
+        return
+    # Few columns of the table have a value in this batch.
+    columns, codes = np.unique(X.indices, return_inverse=True)
+    shape = len(columns), X.shape[1]
+    out.fill(0)
+    out[columns] = type(X)((X.data, codes, X.indptr), shape=shape) @ dZT
 
 
 def chunk_rows(layout: Layout, X: Any) -> int:
@@ -202,13 +223,15 @@ def by_chunks(
             masks = None
             if fill_masks is not None:
                 masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
-            workspace = training_workspace(layout, n_rows, dtype, masks=masks)
+            workspace = training_workspace(
+                layout, activation, n_rows, dtype, masks=masks
+            )
         if fill_masks is not None and masks is not None:
             fill_masks(masks)
         inputs = X[rows].T
         if drop_inputs is not None:
             inputs = drop_inputs(inputs)
-        forward(inputs, layers, activation, workspace)
+        run(forward(inputs, layers, activation, workspace))
         yield rows, workspace
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skreg._activations import Activation
+from skreg._calls import Calls, Plan, plan, run, run_plan
 from skreg._loss import Output
 from skreg._network import Workspace, backward, forward, training_workspace
-from skreg._parameters import BLOCK, Layer, Layout, blocks
+from skreg._parameters import Layer, Layout, blocks_with_scratch
 
 Array = NDArray[Any]
 
@@ -21,11 +22,14 @@ class Batch(NamedTuple):
 
     X is (..., n_x, m) and Y (..., n_y, m). ``share`` (..., m) is the part of each
     sample in the mean of its batch: its weight (mean 1) over the rows of the batch.
+    ``steady`` says that this same object comes again, perhaps with other rows in its
+    arrays.
     """
 
     X: Array
     Y: Array
     share: Array
+    steady: bool = False
 
 
 class _Buffers(NamedTuple):
@@ -35,6 +39,7 @@ class _Buffers(NamedTuple):
     masks: Array | None
     scratch: Array
     losses: Array
+    loss: Array
 
 
 class Objective:
@@ -79,27 +84,33 @@ class Objective:
         self._gradients = layout.layers(self.gradient)
         W, dW = (vector[..., : layout.n_weights] for vector in (theta, self.gradient))
         decay = np.asarray(decay, dtype=theta.dtype)
-        self._decayed = list(blocks(W, dW, decay)) if decay.any() else []
-        self._scratch = np.empty_like(W[..., :BLOCK])
+        decayed = blocks_with_scratch(W, dW, decay) if decay.any() else []
+        # W · decay · W of each block.
+        self._penalties = [np.empty(theta.shape[:-1]) for _ in decayed]
+        self._penalty_plan = plan(
+            call
+            for block, penalty in zip(decayed, self._penalties, strict=True)
+            for call in _penalty(block, penalty)
+        )
         # The gradient of a chunk after the first, where a batch has several.
         self._part: Array | None = None
         self._buffers: dict[tuple[int, bool], _Buffers] = {}
+        # By id, with the batch itself, so that it is no other's.
+        self._plans: dict[int, tuple[Batch, Plan, Array]] = {}
 
     def __call__(self, chunks: Iterable[Batch]) -> Any:
         """J of shape (...,) at θ; its gradient is in ``gradient``."""
         chunks = iter(chunks)
-        cost = self._data_term(next(chunks), self._gradients)
+        cost = self._data_term(next(chunks))
         for chunk in chunks:
             if self._part is None:
                 self._part = np.empty_like(self.gradient)
                 self._part_layers = self.layout.layers(self._part)
-            cost = cost + self._data_term(chunk, self._part_layers)
+            cost = cost + self._loss_and_gradients(chunk, self._part_layers)
             self.gradient += self._part
-        for W, dW, decay in self._decayed:
-            decayed = self._scratch[..., : W.shape[-1]]
-            np.multiply(W, decay, out=decayed)
-            np.add(dW, decayed, out=dW)
-            cost = cost + 0.5 * np.float64(np.vecdot(W, decayed))
+        run_plan(self._penalty_plan)
+        for penalty in self._penalties:
+            cost = cost + 0.5 * penalty
         return cost
 
     def data_loss(self, chunks: Iterable[Batch]) -> Any:
@@ -107,31 +118,50 @@ class Objective:
         loss: Any = 0.0
         for batch in chunks:
             buffers = self._buffers_for(batch.X.shape[-1], dropout=False)
-            loss = loss + self._losses(batch, buffers)
+            run(self._losses(batch, buffers))
+            loss = loss + buffers.loss
         return loss
 
-    def _data_term(self, batch: Batch, gradients: tuple[Layer, ...]) -> Any:
+    def _data_term(self, batch: Batch) -> Any:
+        """Σ share · CE(A3, Y), planned for a batch that comes again."""
+        if not batch.steady or self.drop_inputs is not None:
+            return self._loss_and_gradients(batch, self._gradients)
+        if id(batch) not in self._plans:
+            buffers = self._buffers_for(batch.X.shape[-1], dropout=True)
+            planned = plan(self._pass(batch, self._gradients, buffers))
+            self._plans[id(batch)] = batch, planned, buffers.loss
+        _, planned, loss = self._plans[id(batch)]
+        run_plan(planned)
+        return loss + 0.0
+
+    def _loss_and_gradients(self, batch: Batch, gradients: tuple[Layer, ...]) -> Any:
         if self.drop_inputs is not None:
             batch = batch._replace(X=self.drop_inputs(batch.X))
-        dropout = self.fill_masks is not None
-        buffers = self._buffers_for(batch.X.shape[-1], dropout=dropout)
-        if self.fill_masks is not None and buffers.masks is not None:
-            self.fill_masks(buffers.masks)
-        loss = self._losses(batch, buffers)
-        workspace = buffers.workspace
-        dZ = workspace.dZ
-        np.multiply(dZ, batch.share[..., np.newaxis, :], out=dZ)
-        backward(batch.X, self.layers, gradients, self.activation, workspace)
-        return loss
+        buffers = self._buffers_for(batch.X.shape[-1], dropout=True)
+        run(self._pass(batch, gradients, buffers))
+        return buffers.loss + 0.0
 
-    def _losses(self, batch: Batch, buffers: _Buffers) -> Any:
-        workspace, _, scratch, losses = buffers
-        Z = forward(batch.X, self.layers, self.activation, workspace)
-        self.output.losses(Z, batch.Y, workspace.dZ, scratch, losses)
-        return np.float64(np.vecdot(losses, batch.share))
+    def _pass(
+        self, batch: Batch, gradients: tuple[Layer, ...], buffers: _Buffers
+    ) -> Calls:
+        """Forward with new masks, and back."""
+        workspace, dZ = buffers.workspace, buffers.workspace.dZ
+        if self.fill_masks is not None and buffers.masks is not None:
+            yield self.fill_masks, buffers.masks
+        yield from self._losses(batch, buffers)
+        yield np.multiply, dZ, batch.share[..., np.newaxis, :], dZ
+        yield from backward(batch.X, self.layers, gradients, self.activation, workspace)
+
+    def _losses(self, batch: Batch, buffers: _Buffers) -> Calls:
+        workspace, _, scratch, losses, loss = buffers
+        Z, dZ = workspace.Z, workspace.dZ
+        yield from forward(batch.X, self.layers, self.activation, workspace)
+        yield from self.output.losses(Z, batch.Y, dZ, scratch, losses)
+        yield np.vecdot, losses, batch.share, loss
 
     def _buffers_for(self, n_samples: int, *, dropout: bool) -> _Buffers:
         """One workspace for each batch size."""
+        dropout = dropout and self.fill_masks is not None
         buffers = self._buffers.get((n_samples, dropout))
         if buffers is None:
             layout, dtype = self.layout, self.theta.dtype
@@ -141,13 +171,22 @@ class Objective:
                 n_units = sum(layout.hidden_units)
                 masks = np.empty((*lead, n_units, n_samples), dtype=dtype)
             workspace = training_workspace(
-                layout, n_samples, dtype, lead=lead, masks=masks
+                layout, self.activation, n_samples, dtype, lead=lead, masks=masks
             )
             buffers = _Buffers(
                 workspace,
                 masks,
                 scratch=np.empty_like(workspace.Z),
                 losses=np.empty((*lead, n_samples), dtype=dtype),
+                loss=np.empty(lead),
             )
             self._buffers[n_samples, dropout] = buffers
         return buffers
+
+
+def _penalty(block: tuple[Array, ...], out: Array) -> Calls:
+    """dW += decay W; W · decay W goes to ``out``."""
+    W, dW, decay, decayed = block
+    yield np.multiply, W, decay, decayed
+    yield np.add, dW, decayed, dW
+    yield np.vecdot, W, decayed, out

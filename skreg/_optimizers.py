@@ -13,16 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skreg._parameters import BLOCK, Layer, blocks
+from skreg._calls import Calls, plan, run_plan
+from skreg._parameters import Layer, blocks, blocks_with_scratch, numbers
 
 Array = NDArray[Any]
+
+_TINY = {
+    np.dtype(dtype): np.array(np.finfo(dtype).tiny, dtype)
+    for dtype in (np.float32, np.float64)
+}
 
 
 class _Optimizer:
     """What the optimisers share: their state, to be taken out and put back."""
 
     n_steps: int
-    moments: tuple[Array, ...]
+    moments: Array  # (n_moments, ..., n_parameters)
 
     def resume(
         self,
@@ -48,28 +54,35 @@ class SGD(_Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
         self.n_steps = 0
-        self.velocity = np.zeros_like(theta)
-        self._scratch = np.empty_like(theta[..., :BLOCK])
-        self._blocks = list(blocks(theta, gradient, self.velocity))
-        self.moments = (self.velocity,)
+        self.moments = np.zeros((1, *theta.shape), theta.dtype)
+        self._rate, self._momentum = numbers(theta, 0.0, momentum)
+        self._plan = plan(
+            call
+            for block in blocks_with_scratch(theta, gradient, *self.moments)
+            for call in self._update(*block)
+        )
 
     def step(self, learning_rate: float) -> None:
         """Move θ once along the gradient that is in its vector now."""
         self.n_steps += 1
-        for theta, gradient, velocity in self._blocks:
-            scaled = self._scratch[..., : theta.shape[-1]]
-            np.multiply(gradient, learning_rate, out=scaled)
-            if self.momentum == 0:
-                theta -= scaled
-                continue
-            velocity *= self.momentum
-            velocity -= scaled
-            if self.nesterov:
-                theta -= scaled
-                np.multiply(velocity, self.momentum, out=scaled)
-                theta += scaled
-            else:
-                theta += velocity
+        self._rate[...] = learning_rate
+        run_plan(self._plan)
+
+    def _update(
+        self, theta: Array, gradient: Array, velocity: Array, scaled: Array
+    ) -> Calls:
+        yield np.multiply, gradient, self._rate, scaled
+        if self.momentum == 0:
+            yield np.subtract, theta, scaled, theta
+            return
+        yield np.multiply, velocity, self._momentum, velocity
+        yield np.subtract, velocity, scaled, velocity
+        if self.nesterov:
+            yield np.subtract, theta, scaled, theta
+            yield np.multiply, velocity, self._momentum, scaled
+            yield np.add, theta, scaled, theta
+        else:
+            yield np.add, theta, velocity, theta
 
 
 class Adam(_Optimizer):
@@ -92,14 +105,16 @@ class Adam(_Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.first_moment = np.zeros_like(theta)
-        self.second_moment = np.zeros_like(theta)
+        self.moments = np.zeros((2, *theta.shape), theta.dtype)
         self.n_steps = 0
-        self._scratch = np.empty_like(theta[..., :BLOCK])
-        self._blocks = list(
-            blocks(theta, gradient, self.first_moment, self.second_moment)
+        root = math.sqrt(1 - beta_2)
+        self._factor = (1 - beta_1) / root
+        self._numbers = numbers(theta, beta_1, beta_2, epsilon / root, 0.0)
+        self._plan = plan(
+            call
+            for block in blocks_with_scratch(theta, gradient, *self.moments)
+            for call in self._update(*block)
         )
-        self.moments = (self.first_moment, self.second_moment)
 
     def resume(
         self,
@@ -123,21 +138,23 @@ class Adam(_Optimizer):
         self.n_steps += 1
         t = self.n_steps
         corrected = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        root = math.sqrt(1 - self.beta_2)
-        rate = learning_rate * corrected * (1 - self.beta_1) / root
-        epsilon = self.epsilon / root
-        for theta, gradient, first, second in self._blocks:
-            scratch = self._scratch[..., : theta.shape[-1]]
-            first *= self.beta_1
-            first += gradient
-            np.square(gradient, out=scratch)
-            second *= self.beta_2
-            second += scratch
-            np.sqrt(second, out=scratch)
-            scratch += epsilon
-            np.divide(first, scratch, out=scratch)
-            scratch *= rate
-            theta -= scratch
+        self._numbers[-1][...] = learning_rate * corrected * self._factor
+        run_plan(self._plan)
+
+    def _update(
+        self, theta: Array, gradient: Array, first: Array, second: Array, scratch: Array
+    ) -> Calls:
+        beta_1, beta_2, epsilon, rate = self._numbers
+        yield np.multiply, first, beta_1, first
+        yield np.add, first, gradient, first
+        yield np.square, gradient, scratch
+        yield np.multiply, second, beta_2, second
+        yield np.add, second, scratch, second
+        yield np.sqrt, second, scratch
+        yield np.add, scratch, epsilon, scratch
+        yield np.divide, first, scratch, scratch
+        yield np.multiply, scratch, rate, scratch
+        yield np.subtract, theta, scratch, theta
 
 
 def learning_rate_at(
@@ -171,7 +188,7 @@ def flush_subnormals(*vectors: Array) -> None:
     """
     for vector in vectors:
         for (block,) in blocks(vector):
-            normal = np.abs(block) >= np.finfo(block.dtype).tiny
+            normal = np.abs(block) >= _TINY[block.dtype]
             np.multiply(block, normal, out=block)
 
 

@@ -12,8 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
-# Elementwise work on θ goes by blocks of this many parameters, which fit the cache.
-BLOCK = 8192
+# Elementwise work on θ goes by blocks of this many parameters: few enough for the
+# cache, enough that the calls cost little beside the work.
+BLOCK = 2**15
 
 
 class Layer(NamedTuple):
@@ -28,7 +29,8 @@ class Layout:
     """Where W1, W2, …, b1, b2, … lie in θ: the weights first, then the biases.
 
     L2 weight decay acts on ``θ[..., :n_weights]`` alone, since biases are never
-    penalised.
+    penalised. A weight matrix lies there as W1ᵀ (n_in, n_out) does in ``coefs_``: row
+    by row, the weights of each input, as products with sparse X want it.
 
     Parameters
     ----------
@@ -41,6 +43,11 @@ class Layout:
     @property
     def n_weights(self) -> int:
         return sum(n_in * n_out for n_in, n_out in pairwise(self.units))
+
+    @property
+    def largest_weight(self) -> int:
+        """The number of weights of the largest matrix."""
+        return max(n_in * n_out for n_in, n_out in pairwise(self.units))
 
     @property
     def n_parameters(self) -> int:
@@ -64,7 +71,7 @@ class Layout:
         layers = []
         for n_in, n_out in pairwise(self.units):
             weight_stop, bias_stop = weight_start + n_in * n_out, bias_start + n_out
-            W = theta[..., weight_start:weight_stop].reshape(*lead, n_out, n_in)
+            W = theta[..., weight_start:weight_stop].reshape(*lead, n_in, n_out).mT
             b = theta[..., bias_start:bias_stop].reshape(*lead, n_out, 1)
             layers.append(Layer(W, b))
             weight_start, bias_start = weight_stop, bias_stop
@@ -80,6 +87,17 @@ def blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
             else vector[..., start : start + BLOCK]
             for vector in vectors
         )
+
+
+def blocks_with_scratch(*vectors: Array) -> list[tuple[Array, ...]]:
+    """The blocks, each with scratch of its size that they all share."""
+    scratch = np.empty_like(vectors[0][..., :BLOCK])
+    return [(*block, scratch[..., : block[0].shape[-1]]) for block in blocks(*vectors)]
+
+
+def numbers(like: Array, *values: float) -> list[Array]:
+    """Arrays of no dimension: a ufunc takes them in half the time of a number."""
+    return [np.array(value, dtype=like.dtype) for value in values]
 
 
 def initial_theta(

@@ -23,6 +23,9 @@ SMALLEST_RATE = 1e-6
 # A loss this many times larger than at the start does not come back.
 _EXPLOSION = 1e4
 
+# Subnormal numbers are flushed after an epoch, once there were so many steps since.
+FLUSH_STEPS = 16
+
 
 class Batches(Protocol):
     """The training rows, batch by batch."""
@@ -174,7 +177,7 @@ def descend(
     watch = _Watch(objective.theta, plateau, validate, train_score, observers)
     result = watch.result
     result.samples_seen, result.learning_rate = samples_seen, learning_rate
-    ceiling = None
+    steps = _Steps(objective, optimizer, constrain)
     try:
         for epoch in range(max_iter):
             rate = learning_rate_at(
@@ -185,9 +188,7 @@ def descend(
                 progress=epoch / max_iter,
             )
             watch.epoch_begins()
-            loss, ceiling = _run_epoch(
-                objective, batches, optimizer, rate, constrain, ceiling
-            )
+            loss = steps.epoch(batches, rate, last=epoch == max_iter - 1)
             if not math.isfinite(loss):
                 raise DivergedError(epoch + 1, rate)
             result.samples_seen += batches.n_rows
@@ -211,38 +212,49 @@ def descend(
     return watch.finished()
 
 
-def _run_epoch(
-    objective: Objective,
-    batches: Batches,
-    optimizer: SGD | Adam,
-    rate: float,
-    constrain: Callable[[], None] | None,
-    ceiling: float | None,
-) -> tuple[float, float]:
-    """One step for each batch; the mean of their losses, by rows, and the ceiling.
+class _Steps:
+    """Gradient steps, epoch after epoch, and what tells that they go astray."""
 
-    The mean is not finite where a loss is above the ceiling, which the first batch of
-    all sets, or where a weight or a moment is not finite at the end.
-    """
-    total = 0.0
-    with np.errstate(all="ignore"):
-        for n_rows, chunks in batches.epoch():
-            loss = float(objective(chunks))
-            if ceiling is None:
-                ceiling = _EXPLOSION * (1 + abs(loss))
-            if not (math.isfinite(loss) and loss <= ceiling):
-                return math.nan, ceiling
-            optimizer.step(rate)
-            if constrain is not None:
-                constrain()
-            total += n_rows * loss
-        vectors = (objective.theta, *optimizer.moments)
-        flush_subnormals(*vectors)
-        # A number that is not finite shows in the sum, which is quicker to get. A
-        # moment of Adam that is infinite freezes its weight.
-        finite = all(math.isfinite(vector.sum()) for vector in vectors)
-    assert ceiling is not None
-    return (total / batches.n_rows if finite else math.nan), ceiling
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: SGD | Adam,
+        constrain: Callable[[], None] | None,
+    ) -> None:
+        self._objective = objective
+        self._optimizer = optimizer
+        self._constrain = constrain
+        self._ceiling = math.nan
+        self._flushed_at = optimizer.n_steps
+
+    def epoch(self, batches: Batches, rate: float, *, last: bool) -> float:
+        """One step for each batch; the mean of their losses, by rows.
+
+        It is not finite where a loss is above the ceiling, which the first batch of
+        all sets, or where a weight or a moment is not finite at the end.
+        """
+        objective, optimizer = self._objective, self._optimizer
+        constrain, total = self._constrain, 0.0
+        with np.errstate(all="ignore"):
+            for n_rows, chunks in batches.epoch():
+                loss = float(objective(chunks))
+                if loss > self._ceiling or not math.isfinite(loss):
+                    return math.nan
+                if math.isnan(self._ceiling):
+                    self._ceiling = _EXPLOSION * (1 + abs(loss))
+                optimizer.step(rate)
+                if constrain is not None:
+                    constrain()
+                total += n_rows * loss
+            vectors = objective.theta, optimizer.moments
+            if last or optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
+                flush_subnormals(*vectors)
+                self._flushed_at = optimizer.n_steps
+            # A number that is not finite shows in the sum, which is quicker to get. A
+            # moment of Adam that is infinite freezes its weight.
+            if not all(math.isfinite(vector.sum()) for vector in vectors):
+                return math.nan
+        return total / batches.n_rows
 
 
 def lbfgs(

@@ -14,7 +14,8 @@ from scipy.sparse import issparse
 from sklearn.metrics import check_scoring
 
 from skreg._activations import ACTIVATIONS
-from skreg._data import Batches, Target, TrainingSet
+from skreg._batches import Batches
+from skreg._data import Target, TrainingSet
 from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
 from skreg._network import chunk_rows
@@ -39,6 +40,7 @@ from skreg._solvers import (
     lbfgs,
 )
 from skreg._stopping import Plateau
+from skreg._threads import one_thread_in_scipy, threads_for
 
 Array = NDArray[Any]
 
@@ -134,13 +136,20 @@ def train(
         "samples_seen": samples_seen,
     }
     batches = _batches(settings, data, layout, streams.order)
+    largest_product = batches.most_rows * layout.largest_weight
     try:
-        if settings.solver == "lbfgs":
-            result, state = _run_lbfgs(settings, objective, batches, watched), None
-        else:
-            result, state = _run_epochs(
-                settings, objective, batches, watched, state, incremental=incremental
-            )
+        with threads_for(largest_product):
+            if settings.solver == "lbfgs":
+                result, state = _run_lbfgs(settings, objective, batches, watched), None
+            else:
+                result, state = _run_epochs(
+                    settings,
+                    objective,
+                    batches,
+                    watched,
+                    state,
+                    incremental=incremental,
+                )
     except DivergedError as error:
         raise ValueError(_divergence_text(error, settings, data.X)) from None
     if result.validation_scores and not result.best_epoch:
@@ -195,15 +204,16 @@ def dropout(
 def _run_lbfgs(
     settings: Any, objective: Objective, batches: Batches, watched: dict[str, Any]
 ) -> Result:
-    return lbfgs(
-        objective,
-        batches,
-        Plateau(settings.tol, settings.n_iter_no_change),
-        max_iter=settings.max_iter,
-        max_fun=settings.max_fun,
-        tol=settings.tol,
-        **watched,
-    )
+    with one_thread_in_scipy():
+        return lbfgs(
+            objective,
+            batches,
+            Plateau(settings.tol, settings.n_iter_no_change),
+            max_iter=settings.max_iter,
+            max_fun=settings.max_fun,
+            tol=settings.tol,
+            **watched,
+        )
 
 
 def _run_epochs(

@@ -45,6 +45,7 @@ from scipy.special import expit, softmax
 from sklearn.utils import check_random_state
 
 from skreg._activations import ACTIVATIONS
+from skreg._calls import run
 from skreg._dropout import documents_masks
 from skreg._loss import cross_entropy_of_probabilities
 from skreg._network import Hidden, Workspace, backward, forward
@@ -426,7 +427,8 @@ def _checked(
 
 def _workspace(hidden: Sequence[Hidden], n_outputs: int, m: int) -> Workspace:
     Z, dZ = np.empty((n_outputs, m)), np.empty((n_outputs, m))
-    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=np.ones((m, 1)))
+    ones = np.ones((m, 1))
+    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=ones, matmul=np.matmul)
 
 
 def _forward(
@@ -438,9 +440,12 @@ def _forward(
         Z, G, A, dZ = (np.empty((len(layer.W), X.shape[1])) for _ in range(4))
         D = None if masks is None else masks[index]
         A = G if D is None else A
-        hidden.append(Hidden(Z=Z, G=G, D=D, A=A, dA=dZ, slope=G, dZ=dZ))
+        hidden.append(
+            Hidden(Z=Z, G=G, D=D, A=A, dA=dZ, slope=G, dZ=dZ, zeros=np.zeros_like(G))
+        )
     workspace = _workspace(hidden, len(layers[-1].W), X.shape[1])
-    Z = forward(X, layers, _RELU, workspace)
+    run(forward(X, layers, _RELU, workspace))
+    Z = workspace.Z
     A3 = expit(Z) if len(Z) == 1 else softmax(Z, axis=0)
     cache = [
         entry
@@ -488,12 +493,15 @@ def _backward(
         dA, slope, dZ = (np.empty_like(A) for _ in range(3))
         D = None if masks is None else masks[index]
         # Where a unit is kept, A > 0 says the same as relu(Z) > 0.
-        hidden.append(Hidden(Z=A, G=A, D=D, A=A, dA=dA, slope=slope, dZ=dZ))
+        zeros = np.zeros_like(A)
+        hidden.append(
+            Hidden(Z=A, G=A, D=D, A=A, dA=dA, slope=slope, dZ=dZ, zeros=zeros)
+        )
     m = inputs.shape[1]
     workspace = _workspace(hidden, len(A3), m)
     np.subtract(A3, targets, out=workspace.dZ)
     sums = [Layer(np.empty_like(W), np.empty_like(b)) for W, b in layers]
-    backward(inputs, layers, sums, _RELU, workspace)
+    run(backward(inputs, layers, sums, _RELU, workspace))
     gradients = {f"dZ{n_layers}": workspace.dZ}
     for i in range(n_layers, 0, -1):
         gradients[f"dW{i}"] = (sums[i - 1].W + lambd * layers[i - 1].W) / m

@@ -68,10 +68,10 @@ class Problem:
 
 
 def flat(parameters, prefix=""):
-    """θ: W1, W2, … and then b1, b2, …, each row by row."""
+    """θ: W1ᵀ, W2ᵀ, … and then b1, b2, …, each row by row."""
     n_layers = sum(name.startswith(f"{prefix}W") for name in parameters)
     names = [f"{prefix}{letter}{i + 1}" for letter in "Wb" for i in range(n_layers)]
-    return np.concatenate([np.ravel(parameters[name]) for name in names])
+    return np.concatenate([np.ravel(np.transpose(parameters[name])) for name in names])
 
 
 def scaled_masks(problem, dtype=np.float64):

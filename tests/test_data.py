@@ -1,278 +1,33 @@
-"""The training set: labels, weights, the validation split, and the batches."""
+"""The training set: labels, weights and the validation split."""
 
-import math
 import re
 import warnings
 from collections import Counter
-from itertools import chain
 
 import numpy as np
 import pytest
-import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
+from tables import (
+    KINDS,
+    make_batches,
+    make_data,
+    numbered_rows,
+    one_epoch,
+    rows_of,
+    some_y,
+)
 
 from skreg._data import (
-    Batches,
     Target,
     check_weight,
     check_y,
     infer_target,
     target_of_classes,
-    training_set,
 )
-
-# Set-up ------------------------------------------------------------------------------
-
-
-def numbered_rows(n, dtype=np.float64):
-    """X of which the first column tells which row it is."""
-    return np.column_stack([np.arange(n), -np.arange(n), np.ones(n)]).astype(dtype)
-
-
-def make_data(y, sample_weight=None, dtype=np.float64, target=None):
-    y = check_y(np.asarray(y))
-    return training_set(numbered_rows(len(y), dtype), y, sample_weight, target)
-
-
-def make_batches(data, batch_size, *, chunk_rows=10**6, seed=None):
-    generator = None if seed is None else np.random.default_rng(seed)
-    return Batches(data, batch_size, chunk_rows=chunk_rows, generator=generator)
-
-
-def one_epoch(batches):
-    """For each batch of an epoch: which rows it has, Y and share, chunks joined."""
-    epoch = []
-    for n_rows, chunks in batches.epoch():
-        parts = [(b.X.copy(), b.Y.copy(), b.share.copy()) for b in chunks]
-        X, Y, share = (
-            np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
-        )
-        rows = X[0].astype(int)
-        assert_array_equal(X.T, numbered_rows(rows.max() + 1)[rows])
-        assert X.shape[1] == Y.shape[1] == share.shape[0] == n_rows
-        epoch.append((rows, Y, share))
-    return epoch
-
-
-def rows_of(part):
-    """Which rows of X a part of a split has, as its batches give them."""
-    ((rows, _, _),) = one_epoch(make_batches(part, part.n_rows))
-    return rows
-
-
-def rows_by_batch(batches):
-    return [rows.tolist() for rows, _, _ in one_epoch(batches)]
-
-
-def order_of(batches):
-    """The rows of an epoch, in their order."""
-    return list(chain.from_iterable(rows_by_batch(batches)))
-
-
-def some_y(kind, n, seed=0):
-    rng = np.random.default_rng(seed)
-    if kind == "multilabel":
-        return np.vstack([np.eye(3), rng.integers(0, 2, size=(n - 3, 3))]).astype(int)
-    n_classes = 2 if kind == "binary" else 3
-    return np.concatenate(
-        [np.arange(n_classes), rng.integers(0, n_classes, n - n_classes)]
-    )
-
-
-KINDS = ["binary", "multiclass", "multilabel"]
-
-# Batches -----------------------------------------------------------------------------
-
-
-@given(
-    n=st.integers(1, 60),
-    batch_size=st.integers(1, 70),
-    chunk_rows=st.integers(1, 70),
-    seed=st.one_of(st.none(), st.integers(0, 100)),
-    without_some=st.booleans(),
-)
-def test_every_row_is_in_one_of_the_near_equal_batches(
-    n, batch_size, chunk_rows, seed, without_some
-):
-    weight, kept = None, np.arange(n)
-    if without_some:
-        weight = (np.arange(n) % 3 != 1).astype(float)
-        kept = np.flatnonzero(weight)
-    data = make_data(np.arange(n) % 2, weight)
-    batches = make_batches(data, batch_size, chunk_rows=chunk_rows, seed=seed)
-    assert batches.n_rows == data.n_rows == len(kept)
-    expected = sorted(reference.near_equal_sizes(len(kept), batch_size))
-    for _ in range(2):
-        found = rows_by_batch(batches)
-        sizes = [len(rows) for rows in found]
-        assert sorted(sizes) == expected
-        assert len(sizes) == math.ceil(len(kept) / batch_size)
-        assert max(sizes) - min(sizes) <= 1
-        assert max(sizes) <= batch_size
-        assert sorted(chain.from_iterable(found)) == kept.tolist()
-
-
-def test_no_tiny_last_batch():
-    sizes = [len(rows) for rows in rows_by_batch(make_batches(make_data([0] * 7), 6))]
-    assert sorted(sizes) == [3, 4]
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("chunk_rows", [1, 3, 4, 7])
-def test_chunks_add_up_to_their_batch(kind, chunk_rows, weighted):
-    y = some_y(kind, 23)
-    weight = np.random.default_rng(1).uniform(0.1, 4, 23) if weighted else None
-    data = make_data(y, weight)
-    for seed in (None, 5):
-        whole = one_epoch(make_batches(data, 8, seed=seed))
-        cut = make_batches(data, 8, chunk_rows=chunk_rows, seed=seed)
-        for n_rows, chunks in cut.epoch():
-            sizes = [chunk.X.shape[1] for chunk in chunks]
-            assert sum(sizes) == n_rows
-            assert max(sizes) <= chunk_rows
-        cut = make_batches(data, 8, chunk_rows=chunk_rows, seed=seed)
-        for a, b in zip(whole, one_epoch(cut), strict=True):
-            for found, expected in zip(a, b, strict=True):
-                assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize("weight", [None, np.r_[0.0, np.ones(29)]])
-def test_shuffling_differs_between_epochs_and_comes_from_the_generator_alone(weight):
-    data = make_data(np.arange(30) % 2, weight)
-    batches, twin = make_batches(data, 7, seed=3), make_batches(data, 7, seed=3)
-    other = make_batches(data, 7, seed=4)
-    np.random.seed(1)  # noqa: NPY002
-    epochs = [rows_by_batch(batches) for _ in range(3)]
-    np.random.seed(2)  # noqa: NPY002
-    assert [rows_by_batch(twin) for _ in range(3)] == epochs
-    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-    assert rows_by_batch(other) != epochs[0]
-    # Not the same batches in another order.
-    assert {frozenset(b) for b in epochs[0]}.isdisjoint(map(frozenset, epochs[1]))
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=5)
-def test_shuffling_leaves_the_global_stream_alone(seed):
-    np.random.seed(seed)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    batches = make_batches(make_data([0, 1] * 9), 5, seed=0)
-    one_epoch(batches)
-    one_epoch(batches)
-    make_data([0, 1] * 9).split(0.3, 0)
-    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-
-
-def test_every_order_of_rows_is_about_equally_frequent():
-    batches = make_batches(make_data([0, 1, 0]), 1, seed=0)
-    orders = Counter(tuple(order_of(batches)) for _ in range(1200))
-    assert len(orders) == 6
-    # Each is expected 200 times, with a standard deviation of 13.
-    assert min(orders.values()) > 130
-    assert max(orders.values()) < 270
-
-
-def test_two_sets_of_batches_do_not_disturb_each_other():
-    data = make_data([0, 1] * 10)
-    first, second = make_batches(data, 6, seed=1), make_batches(data, 6)
-    rows_by_batch(first)
-    assert order_of(second) == list(range(20))
-    assert_array_equal(data.X, numbered_rows(20))
-
-
-def test_one_batch_is_never_shuffled():
-    """Its order would change the result by rounding alone."""
-    generator = np.random.default_rng(0)
-    before = generator.bit_generator.state
-    data = make_data([0, 1, 0, 1, 1])
-    batches = Batches(data, 5, chunk_rows=10, generator=generator)
-    for _ in range(2):
-        assert rows_by_batch(batches) == [[0, 1, 2, 3, 4]]
-    assert generator.bit_generator.state == before
-    rows_by_batch(Batches(data, 4, chunk_rows=10, generator=generator))
-    assert generator.bit_generator.state != before
-
-
-@pytest.mark.parametrize("chunk_rows", [2, 100])
-@pytest.mark.parametrize("batch_size", [4, 11])
-def test_without_shuffling_the_chunks_are_slices_of_X(chunk_rows, batch_size):
-    weight = np.linspace(1, 2, 11)
-    data = make_data([0, 1] * 5 + [0], weight)
-    batches = make_batches(data, batch_size, chunk_rows=chunk_rows)
-    start = 0
-    for _, chunks in batches.epoch():
-        for chunk in chunks:
-            stop = start + chunk.X.shape[1]
-            assert np.shares_memory(chunk.X, data.X)
-            assert_array_equal(chunk.X, numbered_rows(11)[start:stop].T)
-            start = stop
-    assert start == 11
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("seed", [None, 0])
-def test_without_weights_the_shares_of_each_batch_sum_to_one(dtype, seed):
-    data = make_data([0, 1] * 15, dtype=dtype)
-    for rows, _, share in one_epoch(make_batches(data, 7, chunk_rows=4, seed=seed)):
-        assert share.dtype == dtype
-        assert_allclose(share, 1 / len(rows), rtol=np.finfo(dtype).eps)
-        assert_allclose(share.sum(dtype=float), 1, rtol=8 * np.finfo(dtype).eps)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
-@pytest.mark.parametrize("seed", [None, 0])
-def test_weights_are_normalised_once_to_a_mean_of_one_over_the_rows(dtype, scale, seed):
-    weight = np.random.default_rng(0).uniform(0.5, 3, 20)
-    weight[[2, 5, 11]] = 0
-    kept = np.flatnonzero(weight)
-    data = make_data([0, 1] * 10, scale * weight, dtype)
-    batches = make_batches(data, 6, chunk_rows=4, seed=seed)
-    rtol = 4 * np.finfo(dtype).eps
-    total = 0.0
-    for rows, _, share in one_epoch(batches):
-        assert share.dtype == dtype
-        normalised = weight[rows] * len(kept) / weight.sum()
-        assert_allclose(share, normalised / len(rows), rtol=rtol)
-        total += len(rows) * share.sum(dtype=float)
-    assert_allclose(total, len(kept), rtol=rtol)
-
-
-def test_a_split_normalises_the_weights_of_each_part_over_its_own_rows():
-    weight = np.random.default_rng(0).uniform(0.5, 3, 40)
-    for part in make_data([0, 1] * 20, weight).split(0.3, 0):
-        ((rows, _, share),) = one_epoch(make_batches(part, 40))
-        assert_allclose(share, weight[rows] / weight[rows].sum(), rtol=1e-14)
-        assert part.total_weight == pytest.approx(weight[rows].sum(), rel=1e-14)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("seed", [None, 0])
-@pytest.mark.parametrize("kind", KINDS)
-def test_Y_is_made_from_the_codes(kind, seed, dtype):
-    y = some_y(kind, 23)
-    data = make_data(y, dtype=dtype)
-    assert data.target.kind == kind
-    for rows, Y, _ in one_epoch(make_batches(data, 8, chunk_rows=5, seed=seed)):
-        assert Y.dtype == dtype
-        if kind == "binary":
-            expected = y[np.newaxis, rows]
-        elif kind == "multiclass":
-            expected = [[int(y[row] == k) for row in rows] for k in range(3)]
-        else:
-            expected = y[rows].T
-        assert_array_equal(Y, expected)
-
-
-def test_Y_of_one_class_is_one_row_of_ones():
-    ((_, Y, _),) = one_epoch(make_batches(make_data(["a"] * 4), 4))
-    assert_array_equal(Y, np.ones((1, 4)))
-
 
 # Weights -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ TABLE = [
     ["_guards"],
     ["_training"],
     ["_settings"],
+    ["_batches"],
     ["_data"],
     ["_observers"],
     ["_solvers"],
@@ -33,7 +34,9 @@ TABLE = [
     ["_loss"],
     ["_activations"],
     ["_dropout"],
+    ["_threads"],
     ["_parameters"],
+    ["_calls"],
 ]
 ROW = {name: row for row, names in enumerate(TABLE) for name in names}
 # The command is a user of the package: it imports the public names, which stand above.

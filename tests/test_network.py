@@ -11,6 +11,7 @@ from strategies import flat, problems, random_problem, scaled_masks
 
 from skreg import _network
 from skreg._activations import ACTIVATIONS
+from skreg._calls import run as run_calls
 from skreg._network import (
     Hidden,
     Workspace,
@@ -41,10 +42,14 @@ def open_workspace(units, n_samples, masks=None, lead=()):
         if masks is not None:
             A, D = empty(n_units), masks[..., start : start + n_units, :]
         Z, dA, slope, dZ = (empty(n_units) for _ in range(4))
-        hidden.append(Hidden(Z=Z, G=G, D=D, A=A, dA=dA, slope=slope, dZ=dZ))
+        zeros = np.zeros((n_units, n_samples))
+        hidden.append(
+            Hidden(Z=Z, G=G, D=D, A=A, dA=dA, slope=slope, dZ=dZ, zeros=zeros)
+        )
         start += n_units
     Z, dZ = empty(units[-1]), empty(units[-1])
-    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=np.ones((n_samples, 1)))
+    ones = np.ones((n_samples, 1))
+    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=ones, matmul=np.matmul)
 
 
 def dZ_of_the_logits(problem):
@@ -69,9 +74,11 @@ def run(problem, workspace):
     layers = layout.layers(flat(problem.parameters))
     gradient = np.full(layout.n_parameters, np.nan)
     activation = ACTIVATIONS[problem.activation]
-    Z = forward(problem.X, layers, activation, workspace).copy()
+    run_calls(forward(problem.X, layers, activation, workspace))
+    Z = workspace.Z.copy()
     workspace.dZ[...] = dZ_of_the_logits(problem) / problem.total_weight
-    backward(problem.X, layers, layout.layers(gradient), activation, workspace)
+    gradients = layout.layers(gradient)
+    run_calls(backward(problem.X, layers, gradients, activation, workspace))
     return Z, gradient
 
 
@@ -80,7 +87,13 @@ def workspaces_for(problem):
     layout = Layout(problem.units)
     return (
         open_workspace(problem.units, problem.n_samples, masks),
-        training_workspace(layout, problem.n_samples, float, masks=masks),
+        training_workspace(
+            layout,
+            ACTIVATIONS[problem.activation],
+            problem.n_samples,
+            float,
+            masks=masks,
+        ),
     )
 
 
@@ -140,27 +153,29 @@ def test_a_stack_of_networks_equals_single_ones(activation, dropout, lean, own_r
     if dropout:
         masks = np.stack([scaled_masks(single) for single in singles])
     X = np.stack([single.X for single in singles]) if own_rows else singles[0].X
+    g = ACTIVATIONS[activation]
     if lean:
-        workspace = training_workspace(layout, 9, float, lead=(3,), masks=masks)
+        workspace = training_workspace(layout, g, 9, float, lead=(3,), masks=masks)
     else:
         workspace = open_workspace(layout.units, 9, masks, lead=(3,))
     theta = np.stack([flat(single.parameters) for single in singles])
     gradient = np.full_like(theta, np.nan)
     layers, gradients = layout.layers(theta), layout.layers(gradient)
-    g = ACTIVATIONS[activation]
-    logits = forward(X, layers, g, workspace).copy()
+    run_calls(forward(X, layers, g, workspace))
+    logits = workspace.Z.copy()
     dZ = np.random.default_rng(0).normal(size=logits.shape)
     workspace.dZ[...] = dZ
-    backward(X, layers, gradients, g, workspace)
+    run_calls(backward(X, layers, gradients, g, workspace))
     assert logits.shape == (3, 1, 9)
     for s, single in enumerate(singles):
         own_X = X[s] if own_rows else X
         alone, _ = workspaces_for(single)
         own_layers, own_gradient = layout.layers(theta[s]), np.empty_like(theta[s])
-        Z = forward(own_X, own_layers, g, alone)
-        assert_allclose(logits[s], Z, rtol=1e-12, atol=1e-15)
+        run_calls(forward(own_X, own_layers, g, alone))
+        assert_allclose(logits[s], alone.Z, rtol=1e-12, atol=1e-15)
         alone.dZ[...] = dZ[s]
-        backward(own_X, own_layers, layout.layers(own_gradient), g, alone)
+        own_gradients = layout.layers(own_gradient)
+        run_calls(backward(own_X, own_layers, own_gradients, g, alone))
         assert_allclose(gradient[s], own_gradient, rtol=1e-11, atol=1e-14)
 
 
@@ -170,9 +185,10 @@ def test_two_leading_axes(dropout):
     rng = np.random.default_rng(0)
     theta, X = rng.normal(size=(2, 5, layout.n_parameters)), rng.normal(size=(3, 6))
     masks = rng.integers(2, size=(2, 5, 4, 6)) * 2.0 if dropout else None
-    workspace = training_workspace(layout, 6, float, lead=(2, 5), masks=masks)
     tanh = ACTIVATIONS["tanh"]
-    logits = forward(X, layout.layers(theta), tanh, workspace)
+    workspace = training_workspace(layout, tanh, 6, float, lead=(2, 5), masks=masks)
+    run_calls(forward(X, layout.layers(theta), tanh, workspace))
+    logits = workspace.Z
     for index in np.ndindex(2, 5):
         (W1, b1), (W2, b2) = layout.layers(theta[index])
         A1 = np.tanh(W1 @ X + b1)
@@ -195,22 +211,25 @@ def test_a_workspace_is_overwritten_by_the_next_batch():
 
 
 @dropout_or_not
-def test_the_training_workspace_is_the_smallest(dropout):
-    """Two arrays a hidden layer; with dropout, A and the mask as well."""
+@every_activation
+def test_the_training_workspace_is_the_smallest(activation, dropout):
+    """Two arrays a hidden layer; with dropout the mask and, for some, A as well."""
     layout = Layout((3, 4, 5, 2))
     masks = np.empty((9, 7)) if dropout else None
-    workspace = training_workspace(layout, 7, np.float32, masks=masks)
+    g = ACTIVATIONS[activation]
+    workspace = training_workspace(layout, g, 7, np.float32, masks=masks)
+    own_A = dropout and activation in ("tanh", "logistic")
     for layer, n_units in zip(workspace.hidden, (4, 5), strict=True):
         assert layer.Z is layer.G is layer.slope
         assert layer.dA is layer.dZ
-        assert (layer.A is layer.G) is not dropout
+        assert (layer.A is layer.G) is not own_A
+        assert np.shares_memory(layer.A, layer.G) is not own_A
         assert layer.G.shape == layer.A.shape == layer.dA.shape == (n_units, 7)
         assert not np.shares_memory(layer.G, layer.dA)
         assert layer.G.dtype == layer.A.dtype == layer.dA.dtype == np.float32
         if dropout:
             assert np.shares_memory(layer.D, masks)
             assert layer.D.shape == (n_units, 7)
-            assert not np.shares_memory(layer.A, layer.G)
         else:
             assert layer.D is None
     assert not np.shares_memory(workspace.Z, workspace.dZ)
@@ -301,7 +320,8 @@ def test_the_memory_of_a_chunk_is_bounded(units, dtype):
     if n_rows > 256:
         n_rows = min(n_rows, 10_000)
         masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
-        workspace = training_workspace(layout, n_rows, dtype, masks=masks)
+        tanh = ACTIVATIONS["tanh"]
+        workspace = training_workspace(layout, tanh, n_rows, dtype, masks=masks)
         arrays = [masks, workspace.Z, workspace.dZ]
         for layer in workspace.hidden:
             arrays += [layer.G, layer.A, layer.dA]

@@ -191,7 +191,7 @@ def test_a_stack_of_networks_equals_single_ones(kind, activation, own_rows):
     singles = [random_problem(seed, kind, activation) for seed in range(3)]
     lambdas = np.array([0.0, 0.7, 30.0])
     batches = [batch_of(singles[seed if own_rows else 0]) for seed in range(3)]
-    batch = Batch(*map(np.stack, zip(*batches, strict=True)))
+    batch = Batch(*(np.stack([b[i] for b in batches]) for i in range(3)))
     if not own_rows:
         batch = batches[0]
     stack = Objective(
@@ -341,7 +341,7 @@ def test_theta_is_read_at_each_call():
 def test_nothing_given_is_changed():
     problem = random_problem()
     objective, batch = objective_of(problem), batch_of(problem)
-    for array in (*batch, objective.theta):
+    for array in (batch.X, batch.Y, batch.share, objective.theta):
         array.flags.writeable = False
     objective([batch])
     objective.data_loss([batch])

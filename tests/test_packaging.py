@@ -13,7 +13,7 @@ import pytest
 import skreg
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = {"numpy", "scikit-learn", "scipy", "joblib"}
+CORE = {"numpy", "scikit-learn", "scipy", "joblib", "threadpoolctl"}
 OPTIONAL = {"dask", "matplotlib", "onnx", "pandas", "skl2onnx", "torch"}
 TOP_LEVEL = {
     "CHANGELOG.md",

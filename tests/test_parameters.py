@@ -29,15 +29,15 @@ def test_weights_come_first_and_then_biases(units):
     layers = layout.layers(theta)
     assert [layer.W.shape for layer in layers] == shapes
     assert [layer.b.shape for layer in layers] == [(n_out, 1) for n_out, _ in shapes]
-    parts = [layer.W.ravel() for layer in layers] + [
+    parts = [layer.W.T.ravel() for layer in layers] + [
         layer.b.ravel() for layer in layers
     ]
     assert_array_equal(np.concatenate(parts), theta)
 
 
-def test_each_weight_matrix_is_written_row_by_row():
+def test_the_weights_of_each_input_stand_together():
     (W1, b1), (W2, b2) = Layout((2, 3, 1)).layers(np.arange(13.0))
-    assert_array_equal(W1, [[0, 1], [2, 3], [4, 5]])
+    assert_array_equal(W1, [[0, 3], [1, 4], [2, 5]])
     assert_array_equal(W2, [[6, 7, 8]])
     assert_array_equal(b1, [[9], [10], [11]])
     assert_array_equal(b2, [[12]])

@@ -10,14 +10,16 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
+from skreg import _solvers
 from skreg._activations import ACTIVATIONS
-from skreg._data import Batches, check_y, infer_target, training_set
+from skreg._batches import Batches
+from skreg._data import check_y, infer_target, training_set
 from skreg._dropout import Masks
 from skreg._loss import OUTPUTS
 from skreg._objective import Objective
 from skreg._optimizers import SGD, Adam
 from skreg._parameters import Layout, initial_theta
-from skreg._solvers import DivergedError, descend, lbfgs
+from skreg._solvers import FLUSH_STEPS, DivergedError, descend, lbfgs
 from skreg._stopping import Plateau
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -1042,6 +1044,24 @@ def subnormal(vector):
     return (vector != 0) & (np.abs(vector) < np.finfo(vector.dtype).tiny)
 
 
+@pytest.mark.parametrize(
+    ("n_batches", "max_iter", "flushed"),
+    [(1, 40, [16, 32, 40]), (5, 8, [20, 40]), (20, 3, [20, 40, 60]), (1, 3, [3])],
+)
+def test_subnormal_numbers_are_flushed_after_sixteen_steps_and_at_the_end(
+    n_batches, max_iter, flushed, monkeypatch
+):
+    """After the epoch that makes them sixteen: short epochs cannot decay far."""
+    optimizer = RecordingOptimizer(objective := ScriptedObjective([1.0]))
+    steps = []
+    monkeypatch.setattr(
+        _solvers, "flush_subnormals", lambda *_: steps.append(optimizer.n_steps)
+    )
+    batches = ScriptedBatches(*[1] * n_batches)
+    train(objective, batches, optimizer, max_iter=max_iter)
+    assert steps == flushed
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_epoch_leaves_subnormal_weights_or_moments(optimizer, dtype):
@@ -1075,7 +1095,7 @@ def test_no_epoch_leaves_subnormal_weights_or_moments(optimizer, dtype):
 
     result = train(
         objective,
-        ScriptedBatches(),
+        ScriptedBatches(*[1] * FLUSH_STEPS),
         flushed,
         learning_rate=1.0 if optimizer == "sgd" else 0.001,
         max_iter=30,
@@ -1406,7 +1426,8 @@ def test_an_interrupt_in_the_validation_of_lbfgs_keeps_the_best_iterate():
 
 @pytest.mark.parametrize("validated", [False, True])
 def test_lbfgs_in_float32_stays_in_float32(validated):
-    problem = make_problem(dtype=np.float32, activation="tanh", lambd=1.5)
+    """One minimum for all starts, so that rounding cannot lead to another."""
+    problem = make_problem(dtype=np.float32, activation="identity", lambd=1.5)
     expected = minimum(problem)
     result = train_lbfgs(
         problem.objective,

@@ -1,0 +1,60 @@
+"""How many threads BLAS may use, where more of them lose time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import scipy
+from threadpoolctl import ThreadpoolController
+
+# Two threads gain less than a quarter on products of fewer multiplications, and lose
+# two thirds of the speed where the other cores are busy (docs/benchmarks.md).
+SMALL_PRODUCT = 2**22
+
+
+def threads_for(n_multiplications: int) -> AbstractContextManager[Any]:
+    """A context in which BLAS runs on one thread if its largest product is small."""
+    if n_multiplications < SMALL_PRODUCT:
+        return _one_thread(_blas())
+    return nullcontext()
+
+
+def one_thread_in_scipy() -> AbstractContextManager[Any]:
+    """A context in which scipy's BLAS runs on one thread, where it is one of its own.
+
+    After each product of vectors in L-BFGS its threads wait busily for the next, and
+    keep numpy's from the cores.
+    """
+    return _one_thread(_blas_of_scipy())
+
+
+def _one_thread(libraries: ThreadpoolController) -> AbstractContextManager[Any]:
+    # The number is the process's. Contexts of several threads could overlap, and the
+    # last to leave would put back the number that it met, so only one thread sets it.
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    limit: AbstractContextManager[Any] = libraries.limit(limits=1)
+    return limit
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def _blas_of_scipy() -> ThreadpoolController:
+    package = Path(scipy.__file__).parent
+    folders = package, package.with_name("scipy.libs")
+    files = [library["filepath"] for library in _blas().info()]
+    return _blas().select(
+        filepath=[
+            file
+            for file in files
+            if any(Path(file).is_relative_to(folder) for folder in folders)
+        ]
+    )
