@@ -1,6 +1,7 @@
 """The batches of an epoch, their chunks, Y and shares."""
 
 import math
+import tracemalloc
 from collections import Counter
 from itertools import chain
 
@@ -10,6 +11,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from tables import (
     KINDS,
     make_batches,
@@ -22,6 +24,7 @@ from tables import (
 )
 
 from skreg._batches import Batches
+from skreg._data import check_y, training_set
 
 
 @given(
@@ -208,3 +211,71 @@ def test_Y_is_made_from_the_codes(kind, seed, dtype):
 def test_Y_of_one_class_is_one_row_of_ones():
     ((_, Y, _),) = one_epoch(make_batches(make_data(["a"] * 4), 4))
     assert_array_equal(Y, np.ones((1, 4)))
+
+
+# Batches that come again -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_the_buffers_come_again_with_other_rows(kind, weighted):
+    """Many more batches than are gathered together, of two sizes."""
+    n = 700
+    weight = np.random.default_rng(1).uniform(0.1, 4, n) if weighted else None
+    batches = make_batches(make_data(some_y(kind, n), weight), 7, seed=0)
+    seen, rows = {}, []
+    for _ in range(2):
+        for n_rows, (batch,) in batches.epoch():
+            assert batch.steady
+            assert batch.X.shape[1] == batch.share.shape[0] == n_rows
+            assert seen.setdefault(id(batch), batch) is batch
+            rows.append(tuple(batch.X[0]))
+    assert len(seen) < 100 < len(set(rows)) == len(rows) == 200
+
+
+def test_one_batch_of_all_rows_comes_again():
+    batches = make_batches(make_data([0, 1, 1]), 3)
+    first, second = ([*chunks] for _ in range(2) for _, chunks in batches.epoch())
+    assert first[0] is second[0]
+    assert first[0].steady
+
+
+@pytest.mark.parametrize("chunk_rows", [2, 100])
+def test_slices_of_X_do_not_come_again(chunk_rows):
+    """There may be as many of them as X has rows."""
+    batches = make_batches(make_data([0, 1] * 10), 5, chunk_rows=chunk_rows)
+    assert not any(chunk.steady for _, chunks in batches.epoch() for chunk in chunks)
+
+
+@pytest.mark.parametrize("n_columns", [3, 200_000])
+def test_what_is_gathered_is_bounded(n_columns):
+    """32 batches, or a megabyte; one batch may be larger."""
+    n, batch_size = 300, 4
+    X = np.zeros((n, n_columns), dtype=np.float32)
+    data = training_set(X, check_y(np.arange(n) % 2), None, None)
+    batches = make_batches(data, batch_size, seed=0)
+    one_batch = batch_size * X[0].nbytes
+    tracemalloc.start()
+    sizes = {id(b): b.X.base.nbytes for _, (b,) in batches.epoch()}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(sizes.values()) <= max(one_batch, min(32 * one_batch, 2**20))
+    assert peak < max(sizes.values()) + 200_000
+
+
+def test_a_sparse_table_gives_its_own_rows():
+    y = np.arange(40) % 3
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(rng.normal(size=(40, 9)) * (rng.uniform(size=(40, 9)) < 0.3))
+    for seed in (None, 3):
+        data = training_set(X, check_y(y), None, None)
+        dense = training_set(X.toarray(), check_y(y), None, None)
+        pairs = zip(
+            make_batches(data, 7, seed=seed).epoch(),
+            make_batches(dense, 7, seed=seed).epoch(),
+            strict=True,
+        )
+        for (_, chunks), (_, expected) in pairs:
+            for a, b in zip(chunks, expected, strict=True):
+                assert_array_equal(a.X.toarray(), b.X)
+                assert_array_equal(a.Y, b.Y)

@@ -179,6 +179,31 @@ def test_a_stack_of_networks_equals_single_ones(activation, dropout, lean, own_r
         assert_allclose(gradient[s], own_gradient, rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize("n_columns", [5, 500])
+@every_activation
+def test_a_sparse_table_gives_what_the_dense_one_does(n_columns, activation):
+    """With more values than columns, and with fewer."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12, n_columns))
+    X[rng.uniform(size=X.shape) > 0.05 + 0.2 * (n_columns == 5)] = 0
+    X = sparse.csr_array(X)
+    assert (X.nnz >= n_columns) == (n_columns == 5)
+    layout, g = Layout((n_columns, 4, 3, 2)), ACTIVATIONS[activation]
+    layers = layout.layers(rng.normal(size=layout.n_parameters))
+    dZ = rng.normal(size=(2, 12))
+    found = []
+    for table in (X.T, X.toarray().T):
+        workspace = training_workspace(layout, g, 12, float)
+        gradient = np.full(layout.n_parameters, np.nan)
+        run_calls(forward(table, layers, g, workspace))
+        Z = workspace.Z.copy()
+        workspace.dZ[...] = dZ
+        run_calls(backward(table, layers, layout.layers(gradient), g, workspace))
+        found.append((Z, gradient))
+    for sparse_result, dense_result in zip(*found, strict=True):
+        assert_allclose(sparse_result, dense_result, rtol=1e-12, atol=1e-14)
+
+
 @dropout_or_not
 def test_two_leading_axes(dropout):
     layout = Layout((3, 4, 2))

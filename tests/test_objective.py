@@ -338,6 +338,47 @@ def test_theta_is_read_at_each_call():
     assert_allclose(gradient, fresh.gradient, rtol=1e-12, atol=1e-15)
 
 
+@given(problems())
+def test_a_batch_that_comes_again_gives_the_same_as_one_that_does_not(problem):
+    """Its calls are kept: θ, the rows in its arrays and the masks may change."""
+    once, again = objective_of(problem), objective_of(problem)
+    batch = batch_of(problem)
+    steady = Batch(batch.X.copy(), batch.Y.copy(), batch.share.copy(), steady=True)
+    for turn in range(3):
+        J, found = once([batch]), again([steady])
+        assert found == J
+        assert_array_equal(again.gradient, once.gradient)
+        for objective in (once, again):
+            objective.theta *= 0.9
+        batch = batch._replace(X=batch.X[:, ::-1] + turn, Y=batch.Y[:, ::-1])
+        steady.X[...], steady.Y[...] = batch.X, batch.Y
+
+
+def test_a_kept_batch_draws_new_masks_and_its_cost_stays_what_it_was():
+    problem = random_problem()
+    drawn = []
+
+    def fill_masks(D):
+        D[...] = np.random.default_rng(len(drawn)).integers(2, size=D.shape) * 2.0
+        drawn.append(D.copy())
+
+    objective = objective_of(problem)
+    objective.fill_masks = fill_masks
+    batch = batch_of(problem)._replace(steady=True)
+    costs = [objective([batch]) for _ in range(3)]
+    assert len(drawn) == 3
+    assert len(set(map(float, costs))) == 3
+    # Another batch that may have been given the same place in memory.
+    for seed in range(5):
+        objective = objective_of(problem)
+        other = random_problem(seed)
+        for batch in (batch_of(problem), batch_of(other)):
+            J = objective([batch._replace(steady=True)])
+            del batch
+            assert J is not None
+        assert pytest.approx(objective_of(problem)([batch_of(other)])) == J
+
+
 def test_nothing_given_is_changed():
     problem = random_problem()
     objective, batch = objective_of(problem), batch_of(problem)
