@@ -2,12 +2,13 @@
 
 To read the code, follow the data: ``_classifier`` (the estimator; with ``_guards``) →
 ``_training`` (one run of a solver; with ``_settings``, the checked parameters and the
-random streams) → ``_data`` (validated rows, batches) → ``_solvers`` (epochs, L-BFGS;
-with ``_observers``, ``_stopping`` and ``_optimizers``) → ``_objective`` (J and its
-gradient) → ``_network`` (forward and backward; with ``_loss``, ``_activations`` and
-``_dropout``) → ``_parameters`` (the flat vector θ). ``functional`` has the documents'
-functions, on the same engine. A file imports only files further down the table in
-``tests/test_house.py``.
+random streams, and ``_threads``) → ``_data`` (validated rows) and ``_batches`` →
+``_solvers`` (epochs, L-BFGS; with ``_observers``, ``_stopping`` and ``_optimizers``) →
+``_objective`` (J and its gradient) → ``_network`` (forward and backward; with
+``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the flat vector θ) and
+``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
+the documents' functions, on the same engine. A file imports only files further down
+the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from skreg._data import TrainingSet
+from skreg._data import TrainingSet, row_type
 from skreg._objective import Batch
 
 Array = NDArray[Any]
@@ -23,6 +23,7 @@ _GATHERED_BATCHES = 32
 class _Buffers(NamedTuple):
     """Where rows are gathered: X, the codes y and their Y, and the weights."""
 
+    rows: NDArray[np.intp]
     X: Array
     y: Array
     Y: Array
@@ -67,7 +68,7 @@ class Batches:
         if data.rows is not None:
             self._order = data.rows.copy()
         elif self._generator is not None:
-            self._order = np.arange(n)
+            self._order = np.arange(n, dtype=row_type(n))
         dtype = data.X.dtype
         self._weight = None
         if data.weight is not None:
@@ -114,7 +115,7 @@ class Batches:
         key = first, size, batch_rows
         batch = self._steady.get(key)
         if batch is None:
-            X, _, Y, weight = gathered
+            X, Y, weight = gathered.X, gathered.Y, gathered.weight
             rows = slice(first, first + size)
             share = self._equal_share(batch_rows)[:size]
             if self._weight is not None:
@@ -138,15 +139,16 @@ class Batches:
     def _gathered(self, first: int, last: int) -> _Buffers:
         """X, y, Y and weights of the rows from the first to before the last."""
         data, size = self._data, last - first
-        X, y, Y, weight = self._buffers
-        X, y, Y, weight = X[:size], y[:size], Y[:, :size], weight[:size]
+        rows, X, y, Y, weight = self._buffers
+        rows, X, y = rows[:size], X[:size], y[:size]
+        Y, weight = Y[:, :size], weight[:size]
         if self._order is None:
             X = data.X if size == data.X.shape[0] else data.X[first:last]
             y = data.y[first:last]
             if self._weight is not None:
                 np.copyto(weight, self._weight[first:last])
         else:
-            rows = self._order[first:last]
+            rows[...] = self._order[first:last]
             # mode="clip" spares numpy a buffer; the rows are in range anyway.
             if issparse(data.X):
                 X = data.X[rows]
@@ -159,13 +161,14 @@ class Batches:
             np.equal(self._codes, y, out=Y)
         else:
             np.copyto(Y, y.T)
-        return _Buffers(X, y, Y, weight)
+        return _Buffers(rows, X, y, Y, weight)
 
     def _new_buffers(self, size: int) -> _Buffers:
         X, y = self._data.X, self._data.y
         gathered = 0 if self._order is None else size
         n_columns = 0 if issparse(X) else X.shape[1]
         return _Buffers(
+            rows=np.empty(gathered, dtype=np.intp),
             X=np.empty((gathered, n_columns), dtype=X.dtype),
             y=np.empty((gathered, *y.shape[1:]), dtype=y.dtype),
             Y=np.empty((self._data.target.n_outputs, size), dtype=X.dtype),

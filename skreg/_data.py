@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
 Array = NDArray[Any]
+
+# Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
+_ROWS_AT_A_TIME = 2**16
 
 
 class Target(NamedTuple):
@@ -48,7 +51,15 @@ class Target(NamedTuple):
                 f"{self.classes}: give the shape (n_samples,)."
             )
         # LabelEncoder would cast y to the dtype of the classes, "yesterday" to "yes".
-        unseen = set(y.tolist()) - set(self.classes.tolist())
+        known, unseen = set(self.classes.tolist()), set()
+        encoder = LabelEncoder()
+        encoder.classes_ = self.classes
+        codes: Array = np.empty(len(y), np.min_scalar_type(len(self.classes)))
+        for start in range(0, len(y), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            unseen |= set(y[rows].tolist()) - known
+            if not unseen:
+                codes[rows] = encoder.transform(y[rows])
         if unseen:
             raise ValueError(
                 f"{name} has the classes {sorted(unseen, key=str)[:10]}, which are not "
@@ -56,9 +67,6 @@ class Target(NamedTuple):
                 "rows out, or fit anew to rows of all classes (for partial_fit, name "
                 "them in its first call)."
             )
-        encoder = LabelEncoder()
-        encoder.classes_ = self.classes
-        codes: Array = encoder.transform(y)
         return codes
 
     def decode(self, decisions: Array) -> Array:
@@ -217,7 +225,7 @@ class TrainingSet:
     y: Array
     sample_weight: Array | None
     weight: Array | None
-    rows: NDArray[np.intp] | None
+    rows: Array | None
     target: Target
     factors: tuple[Array, ...] | None = None
 
@@ -250,15 +258,15 @@ class TrainingSet:
         """
         rows = self._selected
         y = self.y[rows]
-        weight = np.ones(len(y)) if self.weight is None else self.weight[rows]
-        weight = weight / weight.sum()
+        weight = None if self.weight is None else self.weight[rows]
         logits: Array
         if self.target.kind == "multilabel":
-            present = weight @ y + 1e-3
+            present = np.average(y, axis=0, weights=weight) + 1e-3
             logits = np.log(present) - np.log(1 + 2e-3 - present)
             return logits
         n_classes = len(self.target.classes)
-        logits = np.log(np.bincount(y, weights=weight, minlength=n_classes) + 1e-3)
+        frequencies = np.bincount(y, weight, n_classes) / self.total_weight
+        logits = np.log(frequencies + 1e-3)
         logits -= logits[0] if self.target.kind == "binary" else logits.mean()
         return logits[-self.target.n_outputs :]
 
@@ -270,22 +278,24 @@ class TrainingSet:
         Each class with two rows or more has at least one in validation and one in
         training. A class with a single row stays in training.
         """
-        rows = np.arange(self.X.shape[0])[self._selected]
-        codes = np.zeros(len(rows), dtype=np.intp)
+        rows = self.rows
+        if rows is None:
+            rows = np.arange(self.n_rows, dtype=row_type(self.n_rows))
+        codes = np.zeros(len(rows), dtype=np.uint8)
         if self.target.kind != "multilabel":
-            codes = self.y[rows]
+            codes = self.y[self._selected]
         # One stream for all classes, so that each has its own choice of rows.
         stream = np.random.RandomState(random_state)
         validation = []
         for members in (np.flatnonzero(codes == code) for code in np.unique(codes)):
             if len(members) > 1 and fraction > 0:
                 n_validation = max(1, round(fraction * len(members)))
-                _, chosen = train_test_split(
-                    members,
-                    test_size=min(n_validation, len(members) - 1),
+                chosen = sample_without_replacement(
+                    len(members),
+                    min(n_validation, len(members) - 1),
                     random_state=stream,
                 )
-                validation.append(chosen)
+                validation.append(members[chosen])
         if not validation:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={fraction} leaves no "
@@ -328,7 +338,7 @@ def training_set(
     return TrainingSet(X, codes, given, weight, rows, target, factors)
 
 
-def _codes(target: Target, y: Array, rows: NDArray[np.intp] | None) -> Array:
+def _codes(target: Target, y: Array, rows: Array | None) -> Array:
     """The codes of the rows that take part, and zeros."""
     if rows is None:
         return target.encode(y)
@@ -348,5 +358,12 @@ def validation_set(
     return TrainingSet(X, codes, given, weight, _positive_rows(given), training.target)
 
 
-def _positive_rows(weight: Array | None) -> NDArray[np.intp] | None:
-    return None if weight is None or weight.all() else np.flatnonzero(weight)
+def _positive_rows(weight: Array | None) -> Array | None:
+    if weight is None or weight.all():
+        return None
+    return np.flatnonzero(weight).astype(row_type(len(weight)))
+
+
+def row_type(n_rows: int) -> type[np.signedinteger[Any]]:
+    """Half the size of numpy's own index, for all but giant tables."""
+    return np.int32 if n_rows < 2**31 else np.int64
