@@ -63,6 +63,7 @@ def _tanh_derivative(G: Array, out: Array, zeros: Array) -> Calls:
 
 def _relu(Z: Array, out: Array, zeros: Array) -> Calls:
     """g = max(z, 0)."""
+    # numpy deprecates an output of maximum that is not named.
     yield partial(np.maximum, out=out), Z, zeros
 
 

@@ -50,12 +50,7 @@ class Batches:
         n_batches = -(-n // batch_size)
         largest = -(-n // n_batches)
         edges = [i * n // n_batches for i in range(n_batches + 1)]
-        # How many batches are gathered together, and their edges.
-        together = 1
-        if largest <= chunk_rows and not issparse(data.X):
-            row_bytes = data.X.itemsize * (data.X.shape[1] + data.target.n_outputs)
-            together = min(_GATHERED_BYTES // (largest * row_bytes), _GATHERED_BATCHES)
-            together = max(1, together)
+        together = _batches_together(data, largest, chunk_rows)
         self._groups = [
             edges[i : i + together + 1] for i in range(0, n_batches, together)
         ]
@@ -77,7 +72,7 @@ class Batches:
         self._buffers = self._new_buffers(min(n, together * self.most_rows))
         # The share of each sample of a batch of this many, where weights are equal.
         self._equal_shares: dict[int, Array] = {}
-        # The batches that were made of the buffers, by first row, size and share.
+        # The batches made of the buffers, by first row, size and rows of the batch.
         self._steady: dict[tuple[int, int, int], Batch] = {}
         # The one chunk of every epoch, where all rows are taken in one, in one order.
         self._whole: Batch | None = None
@@ -104,7 +99,7 @@ class Batches:
             size = min(self._chunk_rows, stop - first)
             gathered = self._gathered(first, first + size)
             chunk = self._batch(gathered, 0, size, stop - start)
-            if self._generator is None and size == self.n_rows:
+            if size == self.n_rows:
                 chunk = self._whole = chunk._replace(steady=True)
             yield chunk
 
@@ -174,3 +169,11 @@ class Batches:
             Y=np.empty((self._data.target.n_outputs, size), dtype=X.dtype),
             weight=np.empty(size if self._weight is not None else 0, dtype=X.dtype),
         )
+
+
+def _batches_together(data: TrainingSet, largest: int, chunk_rows: int) -> int:
+    """How many batches of up to ``largest`` rows are gathered at a time."""
+    if largest > chunk_rows or issparse(data.X):
+        return 1
+    row_bytes: int = data.X.itemsize * (data.X.shape[1] + data.target.n_outputs)
+    return max(1, min(_GATHERED_BYTES // (largest * row_bytes), _GATHERED_BATCHES))

@@ -31,7 +31,7 @@ from skreg._data import (
 )
 from skreg._guards import available_if_incremental, unchanged_on_error
 from skreg._loss import OUTPUTS, Output
-from skreg._network import by_chunks, filled, input_gradients
+from skreg._network import Workspace, by_chunks, input_gradients, of_all_rows
 from skreg._observers import CallbackSupport, FitTask
 from skreg._parameters import Layer
 from skreg._settings import keep_prob_by_layer, random_streams
@@ -143,8 +143,10 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Three independent streams spring from it: for the initial weights, the order of
         the rows and the masks. Hence ``keep_prob`` changes neither the initial weights
-        nor the order of the rows. An int makes each ``fit`` give the same model. None
-        takes fresh entropy; numpy's global stream is never touched.
+        nor the order of the rows. An int makes each ``fit`` give the same model, with
+        the same number of BLAS threads; others change only the rounding. (In the main
+        thread ``fit`` gives BLAS one thread for a small network.) None takes fresh
+        entropy; numpy's global stream is never touched.
 
     tol : float, default=1e-4
         An epoch improves if it lowers the loss (with ``early_stopping``, if it raises
@@ -743,7 +745,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         >>> model.predict(X[[0, 149]])
         array([0, 2])
         """
-        decisions = self._by_chunks(X, self._output.decisions)
+        decisions = self._finished(X, "decisions")
         return self._target.decode(decisions)
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -781,7 +783,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         >>> model.predict_proba(X[:5]).shape
         (5, 3)
         """
-        return self._by_chunks(X, self._output.probabilities)
+        return self._finished(X, "probabilities")
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Logarithm of the probabilities, from the logits.
@@ -816,7 +818,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         >>> model.predict_log_proba(X[:5] * 1e4).min() < -1000
         np.True_
         """
-        return self._by_chunks(X, self._output.log_probabilities)
+        return self._finished(X, "log_probabilities")
 
     def decision_function(self, X: ArrayLike) -> Array:
         """The logits Z3 = W3 A2 + b3.
@@ -850,32 +852,36 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         >>> model.decision_function(X[:5]).argmax(axis=1)
         array([0, 0, 0, 0, 0])
         """
-        logits = self._by_chunks(X, np.array)
+        logits = self._finished(X, "logits")
         return logits.ravel() if self.n_outputs_ == 1 else logits
 
     @property
     def _output(self) -> Output:
-        check_is_fitted(self)
         return OUTPUTS[self._target.kind]
 
-    def _by_chunks(self, X: ArrayLike, finish: Callable[[Array], Array]) -> Array:
-        """``finish(logits)`` of each chunk of rows, for all rows of X."""
+    def _finished(self, X: ArrayLike, what: str) -> Array:
+        """The logits of all rows of X, made into what the output has by that name."""
         rows, layers = self._ready(X)
-        chunks = by_chunks(rows, layers, ACTIVATIONS[self.activation])
-        with np.errstate(all="ignore"):
-            return filled(((chunk, finish(work.Z).T) for chunk, work in chunks), rows)
+        finish = np.array if what == "logits" else getattr(self._output, what)
+        return of_all_rows(
+            rows,
+            layers,
+            ACTIVATIONS[self.activation],
+            lambda workspace: finish(workspace.Z).T,
+        )
 
     def _ready(self, X: ArrayLike) -> tuple[Any, list[Layer]]:
         """Validated rows, and the layers in their dtype."""
-        check_is_fitted(self)
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
         rows = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
-        dtype = rows.dtype
+        coefs, intercepts = self.coefs_, self.intercepts_
+        if coefs[0].dtype != rows.dtype:
+            coefs = [coef.astype(rows.dtype) for coef in coefs]
+            intercepts = [intercept.astype(rows.dtype) for intercept in intercepts]
         layers = [
-            Layer(
-                coef.T.astype(dtype, copy=False),
-                intercept[:, np.newaxis].astype(dtype, copy=False),
-            )
-            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
+            Layer(coef.T, intercept[:, np.newaxis])
+            for coef, intercept in zip(coefs, intercepts, strict=True)
         ]
         return rows, layers
 
@@ -1006,13 +1012,11 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             if self._target.kind == "binary":
                 sign, outputs = 2 * codes[0] - 1, [0]
         activation = ACTIVATIONS[self.activation]
-        gradients = filled(
-            (
-                (chunk, input_gradients(layers, activation, work, outputs).T)
-                for chunk, work in by_chunks(rows, layers, activation)
-            ),
-            rows,
-        ).swapaxes(1, 2)
+
+        def finish(workspace: Workspace) -> Array:
+            return input_gradients(layers, activation, workspace, outputs).T
+
+        gradients = of_all_rows(rows, layers, activation, finish).swapaxes(1, 2)
         return sign * gradients[:, 0] if len(outputs) == 1 else gradients
 
     def __sklearn_tags__(self) -> Tags:

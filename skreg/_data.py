@@ -1,4 +1,4 @@
-"""X, y and weights → one frozen, validated training set; its split and its batches."""
+"""X, y and weights → one frozen, validated training set, and its split."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Target(NamedTuple):
                     f"{len(self.classes)} labels: give the shape "
                     f"(n_samples, {len(self.classes)})."
                 )
-            return y.astype(np.uint8)
+            return y.astype(np.uint8, order="C")
         if y.ndim != 1:
             raise ValueError(
                 f"{name} has the shape {y.shape}, but the model has the classes "
@@ -102,7 +102,7 @@ def check_y(y: Any) -> Array:
         )
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    if y.ndim == 2 and not np.isin(y, (0, 1)).all():
+    if y.ndim == 2 and not ((y == 0) | (y == 1)).all():
         raise ValueError(
             "y has two values in its columns other than 0 and 1. In a multilabel "
             "problem, give 1 where a row has a label and 0 where it has not."

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
 from skreg._calls import Calls
+from skreg._parameters import numbers
 
 Array = NDArray[Any]
-
-# Arrays of no dimension: a ufunc takes them in half the time of a number.
-_ZERO_ONE = {
-    np.dtype(dtype): (np.zeros((), dtype), np.ones((), dtype))
-    for dtype in (np.float32, np.float64)
-}
 
 
 class Output(NamedTuple):
@@ -46,7 +41,7 @@ def _sigmoid_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -
 
     A small loss keeps its relative precision, which log(1 + exp(Z)) - Y Z would lose.
     """
-    zero, one = _ZERO_ONE[Z.dtype]
+    zero, one = numbers(Z, 0, 1)
     yield expit, Z, dZ
     yield np.subtract, dZ, Y, dZ
     yield np.add, Y, Y, scratch
@@ -84,14 +79,17 @@ def _positive(Z: Array) -> Array:
 
 def _both_signs(Z: Array) -> Array:
     """The logits of "not the class" and "the class": (2, n_samples)."""
-    return np.concatenate([-Z, Z], axis=-2)
+    both = np.empty((*Z.shape[:-2], 2, Z.shape[-1]), Z.dtype)
+    np.negative(Z, out=both[..., :1, :])
+    both[..., 1:, :] = Z
+    return both
 
 
 OUTPUTS = {
     "binary": Output(
         activation="logistic",
         losses=_sigmoid_losses,
-        probabilities=lambda Z: expit(_both_signs(Z)),
+        probabilities=lambda Z: expit(both := _both_signs(Z), out=both),
         log_probabilities=lambda Z: log_expit(_both_signs(Z)),
         decisions=lambda Z: _positive(Z)[..., 0, :],
     ),

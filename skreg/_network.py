@@ -7,9 +7,8 @@ together; ``by_chunks`` and ``input_gradients`` are for one network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -23,10 +22,10 @@ Array = NDArray[Any]
 
 # A batch is cut into chunks of rows whose buffers stay under this size.
 WORKSPACE_BYTES = 2**24
+_FEWEST_ROWS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(NamedTuple):
     """The arrays of one hidden layer for a batch, each (..., n_h, m).
 
     G is g(Z); A is G after dropout. They are one array where there is none (``D`` is
@@ -46,8 +45,7 @@ class Hidden:
     zeros: Array
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(NamedTuple):
     """Every array that a forward and a backward pass over a batch write.
 
     Z and dZ are those of the last layer; ``ones`` (m, 1) sums over the samples.
@@ -61,7 +59,7 @@ class Workspace:
     matmul: Callable[..., Array]
 
 
-def training_workspace(
+def forward_workspace(
     layout: Layout,
     activation: Activation,
     n_samples: int,
@@ -70,7 +68,7 @@ def training_workspace(
     lead: tuple[int, ...] = (),
     masks: Array | None = None,
 ) -> Workspace:
-    """The smallest workspace: Z, G and slope share memory, and so do dA and dZ.
+    """The smallest workspace for a forward pass: there is no room to go back.
 
     ``masks`` of shape (..., n_hidden_units, m) holds D1, D2, … one below the other;
     None is for no dropout.
@@ -82,24 +80,41 @@ def training_workspace(
     zeros = np.zeros((max(layout.hidden_units), n_samples), dtype=dtype)
     hidden, start = [], 0
     for n_units in layout.hidden_units:
-        G, dA = empty(n_units), empty(n_units)
-        A, D = G, None
+        G = A = empty(n_units)
+        D = None
         if masks is not None:
             D = masks[..., start : start + n_units, :]
             A = G if activation.scale_free else empty(n_units)
-        hidden.append(
-            Hidden(Z=G, G=G, D=D, A=A, dA=dA, slope=G, dZ=dA, zeros=zeros[:n_units])
-        )
+        hidden.append(Hidden(G, G, D, A, dA=G, slope=G, dZ=G, zeros=zeros[:n_units]))
         start += n_units
-    n_outputs = layout.units[-1]
-    ones = np.ones((n_samples, 1), dtype=dtype)
-    return Workspace(
-        tuple(hidden),
-        Z=empty(n_outputs),
-        dZ=empty(n_outputs),
-        ones=ones,
-        matmul=np.matmul if lead else np.dot,
+    Z = empty(layout.units[-1])
+    matmul = np.matmul if lead else np.dot
+    return Workspace(tuple(hidden), Z, dZ=Z, ones=zeros, matmul=matmul)
+
+
+def training_workspace(
+    layout: Layout,
+    activation: Activation,
+    n_samples: int,
+    dtype: DTypeLike,
+    *,
+    lead: tuple[int, ...] = (),
+    masks: Array | None = None,
+) -> Workspace:
+    """The smallest workspace to go forward and back.
+
+    Z, G and slope share memory, and so do dA and dZ.
+    """
+    workspace = forward_workspace(
+        layout, activation, n_samples, dtype, lead=lead, masks=masks
     )
+    hidden = []
+    for layer in workspace.hidden:
+        dA = np.empty_like(layer.G)
+        hidden.append(layer._replace(dA=dA, dZ=dA))
+    dZ = np.empty_like(workspace.Z)
+    ones = np.ones((n_samples, 1), dtype=dtype)
+    return workspace._replace(hidden=tuple(hidden), dZ=dZ, ones=ones)
 
 
 def forward(
@@ -141,15 +156,17 @@ def backward(
     ):
         yield matmul, layer.A, dZ.mT, dW.mT
         yield matmul, dZ, workspace.ones, db
-        # An outer product is several times as fast elementwise.
-        yield np.multiply if W.shape[-2] == 1 else matmul, W.mT, dZ, layer.dA
+        # Below one unit it is an outer product, several times as fast elementwise.
+        outer_or_matmul = np.multiply if W.shape[-2] == 1 else matmul
+        yield outer_or_matmul, W.mT, dZ, layer.dA
         if layer.D is not None:
             yield np.multiply, layer.dA, layer.D, layer.dA
         yield from activation.derivative(layer.G, layer.slope, layer.zeros)
         yield np.multiply, layer.dA, layer.slope, layer.dZ
         dZ = layer.dZ
     dW, db = gradients[0]
-    yield _sparse_matmul_transposed if issparse(X) else matmul, X, dZ.mT, dW.mT
+    matmul_X = _sparse_matmul_transposed if issparse(X) else matmul
+    yield matmul_X, X, dZ.mT, dW.mT
     yield matmul, dZ, workspace.ones, db
 
 
@@ -195,8 +212,9 @@ def _sparse_matmul_transposed(X: Any, dZT: Array, out: Array) -> None:
 def chunk_rows(layout: Layout, X: Any) -> int:
     """How many rows a chunk may have, at least 256, to stay in WORKSPACE_BYTES."""
     n_inputs = 0 if issparse(X) else layout.units[0]
-    row = X.dtype.itemsize * (4 * sum(layout.units[1:]) + n_inputs)
-    return max(256, int(WORKSPACE_BYTES // row))
+    # A unit has G, A, dA, D, its zeros, and the integers that D is drawn from.
+    row = X.dtype.itemsize * (6 * sum(layout.units[1:]) + n_inputs)
+    return max(_FEWEST_ROWS, int(WORKSPACE_BYTES // row))
 
 
 def by_chunks(
@@ -213,8 +231,8 @@ def by_chunks(
     chunk. Prediction gives no masks, so that it has no dropout.
     """
     layout = Layout((layers[0].W.shape[-1], *(len(b) for _, b in layers)))
-    dtype = layers[0].W.dtype
-    n_samples, size = X.shape[0], min(X.shape[0], chunk_rows(layout, X))
+    dtype, n_samples = layers[0].W.dtype, X.shape[0]
+    size = _FEWEST_ROWS if n_samples <= _FEWEST_ROWS else chunk_rows(layout, X)
     workspace = masks = None
     for start in range(0, n_samples, size):
         rows = slice(start, min(start + size, n_samples))
@@ -223,7 +241,7 @@ def by_chunks(
             masks = None
             if fill_masks is not None:
                 masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
-            workspace = training_workspace(
+            workspace = forward_workspace(
                 layout, activation, n_rows, dtype, masks=masks
             )
         if fill_masks is not None and masks is not None:
@@ -235,12 +253,21 @@ def by_chunks(
         yield rows, workspace
 
 
-def filled(parts: Iterable[tuple[slice, Array]], rows: Any) -> Array:
-    """An array of the parts, each in the place of its rows."""
-    parts = iter(parts)
-    chunk, part = next(parts)
-    found: Array = np.empty((rows.shape[0], *part.shape[1:]), part.dtype)
-    found[chunk] = part
-    for chunk, part in parts:
-        found[chunk] = part
+def of_all_rows(
+    X: Any,
+    layers: Sequence[Layer],
+    activation: Activation,
+    finish: Callable[[Workspace], Array],
+) -> Array:
+    """``finish(workspace)`` of each chunk, with a row for each of X, as one array."""
+    chunks = by_chunks(X, layers, activation)
+    with np.errstate(all="ignore"):
+        rows, workspace = next(chunks)
+        first = finish(workspace)
+        if rows.stop == X.shape[0]:
+            return first
+        found: Array = np.empty((X.shape[0], *first.shape[1:]), first.dtype)
+        found[rows] = first
+        for rows, workspace in chunks:
+            found[rows] = finish(workspace)
     return found

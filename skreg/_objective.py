@@ -132,6 +132,7 @@ class Objective:
             self._plans[id(batch)] = batch, planned, buffers.loss
         _, planned, loss = self._plans[id(batch)]
         run_plan(planned)
+        # A copy: the next call writes over it.
         return loss + 0.0
 
     def _loss_and_gradients(self, batch: Batch, gradients: tuple[Layer, ...]) -> Any:

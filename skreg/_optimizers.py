@@ -18,11 +18,6 @@ from skreg._parameters import Layer, blocks, blocks_with_scratch, numbers
 
 Array = NDArray[Any]
 
-_TINY = {
-    np.dtype(dtype): np.array(np.finfo(dtype).tiny, dtype)
-    for dtype in (np.float32, np.float64)
-}
-
 
 class _Optimizer:
     """What the optimisers share: their state, to be taken out and put back."""
@@ -109,7 +104,9 @@ class Adam(_Optimizer):
         self.n_steps = 0
         root = math.sqrt(1 - beta_2)
         self._factor = (1 - beta_1) / root
-        self._numbers = numbers(theta, beta_1, beta_2, epsilon / root, 0.0)
+        self._beta_1, self._beta_2, self._epsilon, self._rate = numbers(
+            theta, beta_1, beta_2, epsilon / root, 0.0
+        )
         self._plan = plan(
             call
             for block in blocks_with_scratch(theta, gradient, *self.moments)
@@ -138,22 +135,21 @@ class Adam(_Optimizer):
         self.n_steps += 1
         t = self.n_steps
         corrected = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        self._numbers[-1][...] = learning_rate * corrected * self._factor
+        self._rate[...] = learning_rate * corrected * self._factor
         run_plan(self._plan)
 
     def _update(
         self, theta: Array, gradient: Array, first: Array, second: Array, scratch: Array
     ) -> Calls:
-        beta_1, beta_2, epsilon, rate = self._numbers
-        yield np.multiply, first, beta_1, first
+        yield np.multiply, first, self._beta_1, first
         yield np.add, first, gradient, first
         yield np.square, gradient, scratch
-        yield np.multiply, second, beta_2, second
+        yield np.multiply, second, self._beta_2, second
         yield np.add, second, scratch, second
         yield np.sqrt, second, scratch
-        yield np.add, scratch, epsilon, scratch
+        yield np.add, scratch, self._epsilon, scratch
         yield np.divide, first, scratch, scratch
-        yield np.multiply, scratch, rate, scratch
+        yield np.multiply, scratch, self._rate, scratch
         yield np.subtract, theta, scratch, theta
 
 
@@ -187,8 +183,9 @@ def flush_subnormals(*vectors: Array) -> None:
     where arithmetic is many times slower.
     """
     for vector in vectors:
+        (tiny,) = numbers(vector, np.finfo(vector.dtype).tiny)
         for (block,) in blocks(vector):
-            normal = np.abs(block) >= _TINY[block.dtype]
+            normal = np.abs(block) >= tiny
             np.multiply(block, normal, out=block)
 
 

@@ -97,7 +97,8 @@ def blocks_with_scratch(*vectors: Array) -> list[tuple[Array, ...]]:
 
 def numbers(like: Array, *values: float) -> list[Array]:
     """Arrays of no dimension: a ufunc takes them in half the time of a number."""
-    return [np.array(value, dtype=like.dtype) for value in values]
+    with np.errstate(over="ignore"):
+        return [np.array(value, dtype=like.dtype) for value in values]
 
 
 def initial_theta(

@@ -188,7 +188,7 @@ def descend(
                 progress=epoch / max_iter,
             )
             watch.epoch_begins()
-            loss = steps.epoch(batches, rate, last=epoch == max_iter - 1)
+            loss = steps.epoch(batches, rate)
             if not math.isfinite(loss):
                 raise DivergedError(epoch + 1, rate)
             result.samples_seen += batches.n_rows
@@ -209,6 +209,7 @@ def descend(
             # It was about to diverge: what there was before is worth more.
             raise
         result.interrupt = interrupt
+    flush_subnormals(objective.theta, optimizer.moments)
     return watch.finished()
 
 
@@ -227,7 +228,7 @@ class _Steps:
         self._ceiling = math.nan
         self._flushed_at = optimizer.n_steps
 
-    def epoch(self, batches: Batches, rate: float, *, last: bool) -> float:
+    def epoch(self, batches: Batches, rate: float) -> float:
         """One step for each batch; the mean of their losses, by rows.
 
         It is not finite where a loss is above the ceiling, which the first batch of
@@ -247,7 +248,7 @@ class _Steps:
                     constrain()
                 total += n_rows * loss
             vectors = objective.theta, optimizer.moments
-            if last or optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
+            if optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
                 flush_subnormals(*vectors)
                 self._flushed_at = optimizer.n_steps
             # A number that is not finite shows in the sum, which is quicker to get. A

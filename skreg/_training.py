@@ -136,7 +136,9 @@ def train(
         "samples_seen": samples_seen,
     }
     batches = _batches(settings, data, layout, streams.order)
-    largest_product = batches.most_rows * layout.largest_weight
+    # The products with a sparse X are scipy's, which has no threads for them.
+    dense = Layout(layout.units[1:]) if issparse(data.X) else layout
+    largest_product = batches.most_rows * dense.largest_weight
     try:
         with threads_for(largest_product):
             if settings.solver == "lbfgs":

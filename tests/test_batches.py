@@ -223,13 +223,18 @@ def test_batches_of_the_buffers_come_again_with_other_rows(kind, weighted):
     n = 700
     weight = np.random.default_rng(1).uniform(0.1, 4, n) if weighted else None
     batches = make_batches(make_data(some_y(kind, n), weight), 7, seed=0)
-    seen, rows = {}, []
+    seen, rows, y = {}, [], some_y(kind, n)
     for _ in range(2):
         for n_rows, (batch,) in batches.epoch():
             assert batch.steady
             assert batch.X.shape[1] == batch.share.shape[0] == n_rows
             assert seen.setdefault(id(batch), batch) is batch
-            rows.append(tuple(batch.X[0]))
+            index = batch.X[0].astype(int)
+            expected = 1.0 if weight is None else weight[index] / weight.mean()
+            assert_allclose(batch.share * n_rows, expected, rtol=1e-12)
+            labels = (y[index] if kind == "multilabel" else np.eye(3)[y[index]]).T
+            assert_array_equal(batch.Y, labels[1:2] if kind == "binary" else labels)
+            rows.append(tuple(index))
     assert len(seen) < 100 < len(set(rows)) == len(rows) == 200
 
 
@@ -259,8 +264,18 @@ def test_what_is_gathered_is_bounded(n_columns):
     sizes = {id(b): b.X.base.nbytes for _, (b,) in batches.epoch()}
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert max(sizes.values()) <= max(one_batch, min(32 * one_batch, 2**20))
+    assert max(sizes.values()) == (32 * one_batch if n_columns == 3 else one_batch)
     assert peak < max(sizes.values()) + 200_000
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "chunk_rows", "expected"), [(7, 100, 7), (7, 4, 4), (20, 100, 20)]
+)
+def test_the_rows_of_the_largest_chunk(batch_size, chunk_rows, expected):
+    batches = make_batches(make_data([0, 1] * 10), batch_size, chunk_rows=chunk_rows)
+    assert batches.most_rows == expected
+    sizes = [c.X.shape[1] for _, chunks in batches.epoch() for c in chunks]
+    assert max(sizes) <= batches.most_rows
 
 
 def test_a_sparse_table_gives_its_own_rows():

@@ -344,12 +344,15 @@ def test_the_memory_of_a_chunk_is_bounded(units, dtype):
     assert n_rows >= 256
     if n_rows > 256:
         n_rows = min(n_rows, 10_000)
-        masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
+        masks = np.zeros((sum(layout.hidden_units), n_rows), dtype=dtype)
         tanh = ACTIVATIONS["tanh"]
         workspace = training_workspace(layout, tanh, n_rows, dtype, masks=masks)
         arrays = [masks, workspace.Z, workspace.dZ]
         for layer in workspace.hidden:
             arrays += [layer.G, layer.A, layer.dA]
+        arrays.append(max((layer.zeros for layer in workspace.hidden), key=len).base)
+        # The integers that masks are drawn from, and which of them keep a unit.
+        arrays += [masks.astype(np.uint16), masks.astype(bool)]
         used = sum(array.nbytes for array in arrays)
         used += n_rows * units[0] * np.dtype(dtype).itemsize
         assert used * chunk_rows(layout, X) / n_rows <= _network.WORKSPACE_BYTES

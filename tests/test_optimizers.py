@@ -193,6 +193,19 @@ def test_moments_are_copied_when_they_are_put_back(rule):
         assert_array_equal(moment, 1)
 
 
+@pytest.mark.parametrize("make", [Adam, SGD])
+def test_numbers_too_large_for_float32_give_no_warning(make):
+    """They stand for infinity, and an epsilon of that stops all steps."""
+    theta, gradient = np.ones(3, np.float32), np.ones(3, np.float32)
+    settings = {"momentum": 1e50, "nesterov": False}
+    if make is Adam:
+        settings = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e50}
+    optimizer = make(theta, gradient, **settings)
+    if make is Adam:
+        optimizer.step(0.1)
+        assert_array_equal(theta, 1)
+
+
 def test_a_wrong_number_of_moments_is_refused():
     theta, g = np.zeros(3), np.zeros(3)
     with pytest.raises(ValueError, match="zip"):

@@ -1046,16 +1046,25 @@ def subnormal(vector):
 
 @pytest.mark.parametrize(
     ("n_batches", "max_iter", "flushed"),
-    [(1, 40, [16, 32, 40]), (5, 8, [20, 40]), (20, 3, [20, 40, 60]), (1, 3, [3])],
+    [
+        (1, 40, [16, 32, 40]),
+        (5, 8, [20, 40, 40]),
+        (20, 3, [20, 40, 60, 60]),
+        (1, 3, [3]),
+    ],
 )
+@pytest.mark.parametrize("before", [0, 100])
 def test_subnormal_numbers_are_flushed_after_sixteen_steps_and_at_the_end(
-    n_batches, max_iter, flushed, monkeypatch
+    n_batches, max_iter, flushed, before, monkeypatch
 ):
     """After the epoch that makes them sixteen: short epochs cannot decay far."""
     optimizer = RecordingOptimizer(objective := ScriptedObjective([1.0]))
+    optimizer.n_steps = before
     steps = []
     monkeypatch.setattr(
-        _solvers, "flush_subnormals", lambda *_: steps.append(optimizer.n_steps)
+        _solvers,
+        "flush_subnormals",
+        lambda *_: steps.append(optimizer.n_steps - before),
     )
     batches = ScriptedBatches(*[1] * n_batches)
     train(objective, batches, optimizer, max_iter=max_iter)
@@ -1441,6 +1450,19 @@ def test_lbfgs_in_float32_stays_in_float32(validated):
     assert result.loss == pytest.approx(expected, abs=1e-5)
     assert isinstance(result.loss, float)
     assert result.converged
+
+
+def test_lbfgs_in_float32_reaches_a_minimum_where_there_are_several():
+    """Whichever it is, the gradient of the oracle is small there."""
+    problem = make_problem(dtype=np.float32, activation="tanh", lambd=1.5)
+    cost, gradient = cost_and_gradient(problem)
+    result = train_lbfgs(problem.objective, problem.batches(), tol=1e-4)
+    assert result.converged
+    assert result.theta.dtype == np.float32
+    vector = problem.vector(result.theta)
+    assert cost(vector) < cost(reference.flatten(problem.start)) - 0.05
+    assert cost(vector) == pytest.approx(result.loss, rel=1e-5)
+    assert np.abs(gradient(vector)).max() < 2e-3
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -202,16 +202,28 @@ def run_torch(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> Non
 
 def run_skorch(case: Case, X: np.ndarray, y: np.ndarray) -> None:
     import torch
-    from skorch import NeuralNetClassifier
+    from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 
     torch.manual_seed(0)
     n_classes = int(y.max()) + 1
-    NeuralNetClassifier(
-        torch_network(case, X.shape[1], n_classes, 1.0),
-        criterion=torch.nn.CrossEntropyLoss,
+    kind, criterion, n_outputs = (
+        NeuralNetClassifier,
+        torch.nn.CrossEntropyLoss,
+        n_classes,
+    )
+    if n_classes == 2:
+        kind, criterion, n_outputs = (
+            NeuralNetBinaryClassifier,
+            torch.nn.BCEWithLogitsLoss,
+            1,
+        )
+    kind(
+        torch_network(case, X.shape[1], n_outputs, 1.0),
+        criterion=criterion,
         optimizer=torch.optim.Adam,
         optimizer__fused=True,
         optimizer__weight_decay=1 / len(X),
+        optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
         lr=1e-3,
         max_epochs=case.epochs,
         batch_size=case.batch_size,
@@ -219,7 +231,7 @@ def run_skorch(case: Case, X: np.ndarray, y: np.ndarray) -> None:
         train_split=None,
         callbacks="disable",
         verbose=0,
-    ).fit(X, y.astype(np.int64))
+    ).fit(X, y.astype(np.float32 if n_classes == 2 else np.int64))
 
 
 def run_floor(case: Case, X: np.ndarray, y: np.ndarray) -> None:
@@ -332,7 +344,9 @@ def measure_sparse(repeats: int) -> dict[str, object]:
     """5000 texts as 100,000 columns, of which each has a hundred words."""
     generator = np.random.default_rng(0)
     X = csr_array(
-        random_array((5000, 100_000), density=1e-3, rng=generator, dtype=np.float32)
+        random_array(
+            (5000, 100_000), density=1e-3, random_state=generator, dtype=np.float32
+        )
     )
     y = (X @ generator.standard_normal(100_000) > 0).astype(int)
     settings = {"hidden_layer_sizes": (100, 50), "max_iter": 2, "random_state": 0}
@@ -357,8 +371,9 @@ def plot(lines: list[dict[str, object]], path: Path) -> None:
     figure = Figure(figsize=(9, 4), layout="tight")
     axes = figure.subplots()
     peers = [f"{p} / ours" for p in ("MLPClassifier", "torch", "torch, dropout")]
+    peers = [peer for peer in peers if lines[0][peer]]
     for index, peer in enumerate(peers):
-        heights = [float(str(entry[peer]).split()[0] or 0) for entry in lines]
+        heights = [float(str(entry[peer]).split()[0]) for entry in lines]
         places = np.arange(len(lines)) + 0.27 * (index - 1)
         axes.bar(places, heights, width=0.25, label=peer)
     axes.axhline(1, color="black", linewidth=1)
@@ -372,12 +387,12 @@ def plot(lines: list[dict[str, object]], path: Path) -> None:
 def main() -> None:
     options = arguments(__doc__.splitlines()[0], repeats=7, case=-1)
     if options.case >= 0:
-        report("fit", [measure(CASES[options.case], options.repeats)], options.results)
+        line = measure(CASES[options.case], options.repeats)
+        report(f"fit_{options.case}", [line], options.results)
         return
     lines = [measure(case, options.repeats) for case in CASES]
     report("fit", lines, options.results)
-    if HAS_TORCH:
-        plot(lines, options.results / "fit.png")
+    plot(lines, options.results / "fit.png")
     others = [
         measure_lbfgs(case, dtype, options.repeats)
         for case in CASES[2:4]

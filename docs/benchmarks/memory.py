@@ -113,7 +113,8 @@ def measure_mapped(model: RegularizedMLPClassifier, n: int, columns: int) -> dic
         while not ended.wait(0.005):
             peak = max(peak, status("RssAnon"))
 
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside this file and not in /tmp, which may be memory itself.
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
         path = Path(folder) / "X.npy"
         fill(np.lib.format.open_memmap(path, "w+", np.float32, (n, columns)))
         X = np.load(path, mmap_mode="r")

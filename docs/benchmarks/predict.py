@@ -143,10 +143,10 @@ def main() -> None:
     lines = one_thread(models, X[:1], 300, options.repeats, 1.0)
     lines += one_thread(models, X[:1000], 30, options.repeats)
     lines += one_thread(models, X, 1, options.repeats, 1.5)
-    # Blocks of many sizes, so that the threads are not at the same place.
-    blocks = [
-        X[:rows] for rows in np.linspace(1, options.rows // 128, BLOCKS, dtype=int)
-    ]
+    # Blocks of many sizes, so that the threads are not at the same place, and each of
+    # its own rows, so that what one thread writes over another's work shows.
+    edges = np.cumsum(np.linspace(1, options.rows // 128, BLOCKS, dtype=int))
+    blocks = np.split(X[: edges[-1]], edges[:-1])
     for blas in (None, 1):
         lines += many_threads(models, blocks, options.repeats, blas)
     report("predict", lines, options.results)
