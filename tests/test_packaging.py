@@ -153,7 +153,7 @@ def test_readme_has_the_two_commands():
     assert marked == [test]
 
 
-def test_readme_examples_without_prompts_run(tmp_path, monkeypatch):
+def test_readme_examples_without_prompts_run(tmp_path, monkeypatch, capsys):
     # pytest's doctest runs those that have prompts (>>>).
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "readme"}
@@ -163,6 +163,9 @@ def test_readme_examples_without_prompts_run(tmp_path, monkeypatch):
             # Blank lines first, so that a traceback shows the README's own lines.
             padded = "\n" * (fence.line - 1) + code
             exec(compile(padded, str(ROOT / "README.md"), "exec"), namespace)
+    printed = re.findall(r"accuracy.*: (.*)", capsys.readouterr().out)
+    assert len(printed) == 2
+    assert all(0.9 < float(accuracy) <= 1 for accuracy in printed)
 
 
 def test_top_level_holds_only_what_belongs_there():
