@@ -21,7 +21,7 @@ _GATHERED_BATCHES = 32
 
 
 class _Buffers(NamedTuple):
-    """Where rows are gathered: X, the codes y and their Y, and the weights."""
+    """Where rows are gathered: which, X, the codes y and their Y, and the weights."""
 
     rows: NDArray[np.intp]
     X: Array

@@ -875,13 +875,13 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         rows = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
-        coefs, intercepts = self.coefs_, self.intercepts_
-        if coefs[0].dtype != rows.dtype:
-            coefs = [coef.astype(rows.dtype) for coef in coefs]
-            intercepts = [intercept.astype(rows.dtype) for intercept in intercepts]
+        dtype = rows.dtype
         layers = [
-            Layer(coef.T, intercept[:, np.newaxis])
-            for coef, intercept in zip(coefs, intercepts, strict=True)
+            Layer(
+                coef.T.astype(dtype, copy=False),
+                intercept[:, np.newaxis].astype(dtype, copy=False),
+            )
+            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
         ]
         return rows, layers
 

@@ -250,6 +250,24 @@ def test_far_out_logits_have_finite_log_probabilities(kind, dtype):
         np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("odd", ["coefs_", "intercepts_"])
+def test_weights_of_another_precision_predict_in_that_of_X(odd):
+    """As when someone has put some of them there by hand."""
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    y = (X[:, 0] > 0).astype(int)
+    X = X.astype(np.float32)
+    model = RegularizedMLPClassifier(
+        (5, 3), max_iter=2, learning_rate="cosine", random_state=0
+    ).fit(X, y)
+    expected = model.predict_proba(X)
+    arrays = list(getattr(model, odd))
+    arrays[1] = arrays[1].astype(np.float64)
+    setattr(model, odd, arrays)
+    found = model.predict_proba(X)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_float32_stays_float32_and_float64_stays_float64(solver, kind):

@@ -21,11 +21,13 @@ from tables import (
     some_y,
 )
 
+from skreg import _data
 from skreg._data import (
     Target,
     check_weight,
     check_y,
     infer_target,
+    row_type,
     target_of_classes,
 )
 
@@ -181,6 +183,29 @@ def test_labels_that_the_model_does_not_know_are_refused(classes, y, unseen):
         target.encode(np.array(y))
     for label in unseen:
         assert label in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], [3, 5, 9], list(range(300))])
+def test_labels_are_encoded_some_at_a_time(classes, monkeypatch):
+    monkeypatch.setattr(_data, "_ROWS_AT_A_TIME", 3)
+    target = target_of_classes(np.array(classes))
+    expected = np.random.default_rng(0).integers(0, len(classes), size=20)
+    expected[7] = len(classes) - 1
+    y = target.classes[expected]
+    codes = target.encode(y)
+    assert_array_equal(codes, expected)
+    assert codes.itemsize == (1 if len(classes) < 256 else 2)
+    # One that the model does not know may come late, and another after it.
+    strange = y.astype(object)
+    strange[[4, 19]] = "x", "y"
+    with pytest.raises(ValueError, match=re.escape("['x', 'y']")):
+        target.encode(strange)
+
+
+@pytest.mark.parametrize("n_rows", [10, 2**31 - 1, 2**31])
+def test_the_type_of_row_numbers_holds_them(n_rows):
+    assert np.iinfo(row_type(n_rows)).max >= n_rows - 1
+    assert np.dtype(row_type(10)).itemsize == 4
 
 
 def test_a_long_list_of_unknown_labels_is_cut():
