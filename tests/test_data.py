@@ -202,6 +202,30 @@ def test_labels_are_encoded_some_at_a_time(classes, monkeypatch):
         target.encode(strange)
 
 
+def test_label_indicators_stand_row_by_row():
+    """Otherwise numpy copies all of them to gather a few."""
+    y = np.asfortranarray(np.eye(3, dtype=int))
+    assert infer_target(y).encode(y).flags.c_contiguous
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e150])
+@pytest.mark.parametrize("kind", KINDS)
+def test_prior_logits_are_those_of_the_weighted_frequencies(kind, scale):
+    """With a thousandth for each, so that no class is impossible."""
+    y, weight = some_y(kind, 30), np.random.default_rng(0).uniform(0.2, 5, size=30)
+    weight[4] = 0
+    found = make_data(y, scale * weight).prior_logits()
+    indicators = y if kind == "multilabel" else np.eye(len(np.unique(y)))[y]
+    present = weight @ indicators / weight.sum() + 1e-3
+    if kind == "multilabel":
+        expected = np.log(present / (1.002 - present))
+    elif kind == "binary":
+        expected = [np.log(present[1] / present[0])]
+    else:
+        expected = np.log(present) - np.log(present).mean()
+    assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("n_rows", [10, 2**31 - 1, 2**31])
 def test_the_type_of_row_numbers_holds_them(n_rows):
     assert np.iinfo(row_type(n_rows)).max >= n_rows - 1
