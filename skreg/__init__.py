@@ -1,8 +1,9 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
 To read the code, follow the data: ``_classifier`` (the estimator; with ``_guards``) →
-``_training`` (one run of a solver; with ``_settings``, the checked parameters and the
-random streams, and ``_threads``) → ``_data`` (validated rows) and ``_batches`` →
+``_training`` (a run of a solver, or a stack of runs) → ``_problem`` (what a solver
+takes; with ``_settings``, the checked parameters and the random streams, and
+``_threads``) → ``_data`` (validated rows) and ``_batches`` →
 ``_solvers`` (epochs, L-BFGS; with ``_observers``, ``_stopping`` and ``_optimizers``) →
 ``_objective`` (J and its gradient) → ``_network`` (forward and backward; with
 ``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the flat vector θ) and

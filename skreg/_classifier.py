@@ -34,15 +34,10 @@ from skreg._loss import OUTPUTS, Output
 from skreg._network import Workspace, by_chunks, input_gradients, of_all_rows
 from skreg._observers import CallbackSupport, FitTask
 from skreg._parameters import Layer
+from skreg._problem import dropout, model_attributes
 from skreg._settings import keep_prob_by_layer, random_streams
 from skreg._solvers import Result
-from skreg._training import (
-    Before,
-    Trained,
-    dropout,
-    model_attributes,
-    train,
-)
+from skreg._training import Before, Trained, train
 
 Array = NDArray[Any]
 
@@ -498,23 +493,27 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             task = FitTask(self, self._callback_data(X, rows, labels, sample_weight))
             before = self._before if goes_on else None
             trained = train(self, data, before, validation=validation, task=task)
-            result = trained.result
-            self._keep(trained, data.target, state=self.warm_start)
-            self.n_iter_ = result.n_epochs
-            self.loss_curve_ = result.loss_curve
-            self.converged_ = result.converged
-            self.best_n_iter_ = result.n_epochs
-            self.best_loss_ = None
-            if self.early_stopping:
-                self.best_n_iter_ = result.best_epoch
-            else:
-                self.best_loss_ = min(result.loss_curve, default=result.loss)
-        if result.interrupt is not None:
-            raise result.interrupt
+            self._keep_fit(trained, data.target)
+        if trained.result.interrupt is not None:
+            raise trained.result.interrupt
         task.close()
-        if not result.converged:
-            self._warn_of_no_convergence(result)
+        if not self.converged_:
+            self._warn_of_no_convergence(trained.result)
         return self
+
+    def _keep_fit(self, trained: Trained, target: Target) -> None:
+        """Write the fitted attributes of a fit."""
+        result = trained.result
+        self._keep(trained, target, state=self.warm_start)
+        self.n_iter_ = result.n_epochs
+        self.loss_curve_ = result.loss_curve
+        self.converged_ = result.converged
+        self.best_n_iter_ = result.n_epochs
+        self.best_loss_: float | None = None
+        if self.early_stopping:
+            self.best_n_iter_ = result.best_epoch
+        else:
+            self.best_loss_ = min(result.loss_curve, default=result.loss)
 
     @available_if_incremental
     @_fit_context(prefer_skip_nested_validation=True)

@@ -50,15 +50,19 @@ class SGD(_Optimizer):
         self.nesterov = nesterov
         self.n_steps = 0
         self.moments = np.zeros((1, *theta.shape), theta.dtype)
-        self._rate, self._momentum = numbers(theta, 0.0, momentum)
+        (self._momentum,) = numbers(theta, momentum)
+        self._rate = _rate_of_each(theta)
         self._plan = plan(
             call
             for block in blocks_with_scratch(theta, gradient, *self.moments)
             for call in self._update(*block)
         )
 
-    def step(self, learning_rate: float) -> None:
-        """Move θ once along the gradient that is in its vector now."""
+    def step(self, learning_rate: float | Array) -> None:
+        """Move θ once along the gradient that is in its vector now.
+
+        The learning rate is one number, or an array (..., 1) for a stack.
+        """
         self.n_steps += 1
         self._rate[...] = learning_rate
         run_plan(self._plan)
@@ -104,9 +108,10 @@ class Adam(_Optimizer):
         self.n_steps = 0
         root = math.sqrt(1 - beta_2)
         self._factor = (1 - beta_1) / root
-        self._beta_1, self._beta_2, self._epsilon, self._rate = numbers(
-            theta, beta_1, beta_2, epsilon / root, 0.0
+        self._beta_1, self._beta_2, self._epsilon = numbers(
+            theta, beta_1, beta_2, epsilon / root
         )
+        self._rate = _rate_of_each(theta)
         self._plan = plan(
             call
             for block in blocks_with_scratch(theta, gradient, *self.moments)
@@ -130,8 +135,11 @@ class Adam(_Optimizer):
                 # The factor that the moments are kept without has changed.
                 moment *= (1 - then) / (1 - now)
 
-    def step(self, learning_rate: float) -> None:
-        """Move θ once along the gradient that is in its vector now."""
+    def step(self, learning_rate: float | Array) -> None:
+        """Move θ once along the gradient that is in its vector now.
+
+        The learning rate is one number, or an array (..., 1) for a stack.
+        """
         self.n_steps += 1
         t = self.n_steps
         corrected = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
@@ -151,6 +159,11 @@ class Adam(_Optimizer):
         yield np.divide, first, scratch, scratch
         yield np.multiply, scratch, self._rate, scratch
         yield np.subtract, theta, scratch, theta
+
+
+def _rate_of_each(theta: Array) -> Array:
+    """Room for the learning rate of each network of a stack, or of one alone."""
+    return np.zeros((*theta.shape[:-1], 1) if theta.ndim > 1 else (), theta.dtype)
 
 
 def learning_rate_at(

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[Any]
 
@@ -57,12 +57,17 @@ class Layout:
     def hidden_units(self) -> tuple[int, ...]:
         return self.units[1:-1]
 
-    def for_each_weight(self, of_layers: Sequence[float]) -> Array:
-        """The value of its layer for each weight; one number if all are alike."""
-        if len(set(of_layers)) == 1:
-            return np.asarray(of_layers[0])
+    def for_each_weight(self, of_layers: ArrayLike) -> Array:
+        """The value of its layer for each weight, from values (..., n_layers).
+
+        Where all layers have the same it stands for all weights: a single number, or
+        (..., 1) with leading axes.
+        """
+        values = np.asarray(of_layers, dtype=float)
+        if (values == values[..., :1]).all():
+            return values[..., :1] if values.ndim > 1 else values[0]
         sizes = [n_in * n_out for n_in, n_out in pairwise(self.units)]
-        return np.repeat(np.asarray(of_layers, dtype=float), sizes)
+        return np.repeat(values, sizes, axis=-1)
 
     def layers(self, theta: Array) -> tuple[Layer, ...]:
         """W and b of every layer as views of θ of shape (..., n_parameters)."""

@@ -22,6 +22,7 @@ SMALLEST_RATE = 1e-6
 
 # A loss this many times larger than at the start does not come back.
 _EXPLOSION = 1e4
+_LARGEST = np.finfo(np.float64).max
 
 # Subnormal numbers are flushed after an epoch, once there were so many steps since.
 FLUSH_STEPS = 16
@@ -38,13 +39,23 @@ class Batches(Protocol):
         ...
 
 
+class DivergedError(ArithmeticError):
+    """The loss has exploded, or a weight is no longer finite."""
+
+    def __init__(self, epoch: int, learning_rate: float | None) -> None:
+        super().__init__(epoch, learning_rate)
+        self.epoch = epoch
+        self.learning_rate = learning_rate
+
+
 @dataclass
 class Result:
     """What a solver found.
 
     ``theta`` is the best epoch's where a validation score was watched, otherwise
     the last. ``best_epoch`` counts from 1. ``interrupt`` is a KeyboardInterrupt
-    that ended the training: the weights are those that it had reached.
+    that ended the training: the weights are those that it had reached. ``diverged``
+    says that it led nowhere.
     """
 
     theta: Array
@@ -60,6 +71,7 @@ class Result:
     learning_rate: float = math.nan
     loss: float = math.nan
     interrupt: KeyboardInterrupt | None = None
+    diverged: DivergedError | None = None
 
 
 class EpochReport(NamedTuple):
@@ -86,51 +98,77 @@ class Observer(Protocol):
         ...
 
 
-Validate = Callable[[], float]
+# The index of a network in a stack: () of one alone, which has no leading axis.
+Place = tuple[int, ...]
+
+# The score of each network at these places, in an array with the leading axes.
+Score = Callable[[Sequence[Place]], Any]
 
 
-class DivergedError(ArithmeticError):
-    """The loss has exploded, or a weight is no longer finite."""
+class Stack(NamedTuple):
+    """Networks that train together, along the leading axis of ``objective.theta``.
 
-    def __init__(self, epoch: int, learning_rate: float | None) -> None:
-        super().__init__(epoch, learning_rate)
-        self.epoch = epoch
-        self.learning_rate = learning_rate
+    One network alone has no leading axis. ``constrain()`` is called after each step.
+    ``validate(places)`` and ``train_score(places)`` return an array with the scores of
+    the networks at these places; what it has at others does not count.
+    """
+
+    objective: Objective
+    optimizer: SGD | Adam
+    constrain: Callable[[], None] | None = None
+    validate: Score | None = None
+    train_score: Score | None = None
+
+    @property
+    def places(self) -> list[Place]:
+        """The index of each network in θ."""
+        return list(np.ndindex(self.objective.theta.shape[:-1]))
 
 
-class _Watch:
-    """Writes down each epoch's loss and score, and keeps the best weights."""
+class _Run:
+    """The training of one network: its epochs, its best weights, its end.
+
+    The solver changes ``theta`` in place. ``watched`` says whether scores of
+    validation rows come in. In a stack, ``place`` is the index of the network, and
+    ``number`` says which it was at the start.
+    """
 
     def __init__(
         self,
         theta: Array,
         plateau: Plateau,
-        validate: Validate | None,
-        train_score: Validate | None,
         observers: Sequence[Observer],
+        *,
+        watched: bool,
+        samples_seen: int,
+        learning_rate: float = math.nan,
+        place: Place = (),
+        number: int = 0,
     ) -> None:
-        self.result = Result(theta)
+        self.result = Result(
+            theta, samples_seen=samples_seen, learning_rate=learning_rate
+        )
+        self.place = place
+        self.number = number
         self.plateau = plateau
         self.stop = False
-        self._validate = validate
-        self._train_score = train_score
         self._observers = observers
-        self._best_theta = None if validate is None else theta.copy()
+        self._best_theta = theta.copy() if watched else None
 
     def epoch_begins(self) -> None:
         for observer in self._observers:
             observer.begins()
 
-    def epoch_ended(self, loss: float) -> None:
+    def epoch_ended(
+        self, loss: float, score: float | None, train_score: float | None
+    ) -> None:
         result = self.result
         result.n_epochs += 1
         result.loss = loss
         result.loss_curve.append(loss)
-        if self._train_score is not None:
-            result.train_scores.append(self._train_score())
-        score = None
-        if self._validate is not None:
-            score = self._validate()
+        if train_score is not None:
+            result.train_scores.append(train_score)
+        if score is not None:
             result.validation_scores.append(score)
         if self.plateau.update(-loss if score is None else score):
             result.best_epoch = result.n_epochs
@@ -140,122 +178,202 @@ class _Watch:
         for observer in self._observers:
             self.stop |= bool(observer.ends(report))
 
+    def goes_on(self, schedule: str) -> bool:
+        """Whether there is to be another epoch, short of ``max_iter``."""
+        result = self.result
+        if self.plateau.exhausted:
+            if schedule != "adaptive" or result.learning_rate <= SMALLEST_RATE:
+                result.converged = True
+                return False
+            result.learning_rate /= 5
+            self.plateau.restart()
+        result.converged = self.stop
+        return not self.stop
+
     def finished(self) -> Result:
         for observer in self._observers:
             observer.finished()
         self.result.best_score = self.plateau.best
-        if self._validate is not None and not self.result.n_epochs:
-            # L-BFGS may have nothing to do: the score is that of the start.
-            self.result.best_score = self._validate()
         if self._best_theta is not None and self.result.best_epoch:
             self.result.theta = self._best_theta
         return self.result
 
 
 def descend(
-    objective: Objective,
+    stack: Stack,
     batches: Batches,
-    optimizer: SGD | Adam,
-    plateau: Plateau,
+    plateaus: Sequence[Plateau],
     *,
     schedule: str,
     learning_rate: float,
     power_t: float,
     max_iter: int,
     samples_seen: int = 0,
-    constrain: Callable[[], None] | None = None,
-    validate: Validate | None = None,
-    train_score: Validate | None = None,
-    observers: Sequence[Observer] = (),
-) -> Result:
-    """Epochs of gradient steps until ``max_iter`` or a plateau.
+    observers: Sequence[Sequence[Observer]] = ((),),
+    smaller: Callable[[Sequence[int]], Stack] | None = None,
+) -> list[Result]:
+    """Epochs of gradient steps of each network, until ``max_iter`` or its plateau.
 
     At a plateau the 'adaptive' schedule divides the learning rate by five, and goes
     on until it is at most 1e-6. The 'cosine' schedule ends with its last epoch, and
-    has then converged by definition. ``constrain()`` is called after each step.
+    has then converged by definition.
+
+    ``plateaus`` and ``observers`` have one item for each network of the stack. One
+    that stops or diverges leaves it: the others go on in ``smaller(numbers)``, a stack
+    for the networks with these numbers.
     """
-    watch = _Watch(objective.theta, plateau, validate, train_score, observers)
-    result = watch.result
-    result.samples_seen, result.learning_rate = samples_seen, learning_rate
-    steps = _Steps(objective, optimizer, constrain)
+    runs = going = [
+        _Run(
+            stack.objective.theta[place],
+            plateaus[number],
+            observers[number],
+            watched=stack.validate is not None,
+            samples_seen=samples_seen,
+            learning_rate=learning_rate,
+            place=place,
+            number=number,
+        )
+        for number, place in enumerate(stack.places)
+    ]
+    steps = _Steps(stack)
     try:
         for epoch in range(max_iter):
-            rate = learning_rate_at(
-                schedule,
-                result.learning_rate,
-                samples_seen=result.samples_seen,
-                power_t=power_t,
-                progress=epoch / max_iter,
-            )
-            watch.epoch_begins()
-            loss = steps.epoch(batches, rate)
-            if not math.isfinite(loss):
-                raise DivergedError(epoch + 1, rate)
-            result.samples_seen += batches.n_rows
-            watch.epoch_ended(loss)
-            if plateau.exhausted:
-                if schedule != "adaptive" or result.learning_rate <= SMALLEST_RATE:
-                    result.converged = True
-                    break
-                result.learning_rate /= 5
-                plateau.restart()
-            if watch.stop:
-                result.converged = True
+            for run in going:
+                steps.rates[run.place] = learning_rate_at(
+                    schedule,
+                    run.result.learning_rate,
+                    samples_seen=samples_seen,
+                    power_t=power_t,
+                    progress=epoch / max_iter,
+                )
+                run.epoch_begins()
+            losses = steps.epoch(batches)
+            samples_seen += batches.n_rows
+            finite = []
+            for run in going:
+                if math.isfinite(losses[run.place]):
+                    run.result.samples_seen = samples_seen
+                    finite.append(run)
+                else:
+                    rate = steps.rates[run.place].item()
+                    run.result.diverged = DivergedError(epoch + 1, rate)
+            if finite:
+                stack = steps.stack
+                _end_epoch(finite, losses, stack.validate, stack.train_score)
+            left = [run for run in finite if run.goes_on(schedule)]
+            if left and len(left) < len(going) and smaller is not None:
+                steps = _moved(steps, going, left, smaller)
+            going = left
+            if not going:
                 break
-        else:
-            result.converged = schedule == "cosine"
+        for run in going:
+            run.result.converged = schedule == "cosine"
     except KeyboardInterrupt as interrupt:
-        if not np.isfinite(objective.theta).all():
+        if not np.isfinite(steps.stack.objective.theta).all():
             # It was about to diverge: what there was before is worth more.
             raise
-        result.interrupt = interrupt
-    flush_subnormals(objective.theta, optimizer.moments)
-    return watch.finished()
+        for run in going:
+            run.result.interrupt = interrupt
+    flush_subnormals(steps.stack.objective.theta, steps.stack.optimizer.moments)
+    return [run.finished() for run in runs]
+
+
+def _end_epoch(
+    runs: Sequence[_Run],
+    losses: Array,
+    validate: Score | None,
+    train_score: Score | None,
+) -> None:
+    """Score each network, and tell its run how the epoch ended."""
+    places = [run.place for run in runs]
+    scores = None if validate is None else validate(places)
+    train_scores = None if train_score is None else train_score(places)
+    for run in runs:
+        run.epoch_ended(
+            float(losses[run.place]),
+            None if scores is None else float(scores[run.place]),
+            None if train_scores is None else float(train_scores[run.place]),
+        )
+
+
+def _moved(
+    steps: _Steps,
+    going: Sequence[_Run],
+    left: Sequence[_Run],
+    smaller: Callable[[Sequence[int]], Stack],
+) -> _Steps:
+    """The steps of those left, in a smaller stack."""
+    for run in going:
+        # A copy of its own: a view would keep all of the old stack.
+        run.result.theta = run.result.theta.copy()
+        flush_subnormals(run.result.theta)
+    stack = smaller([run.number for run in left])
+    steps = steps.moved_to(stack, [run.place for run in left])
+    for run, place in zip(left, stack.places, strict=True):
+        run.place, run.result.theta = place, stack.objective.theta[place]
+    return steps
 
 
 class _Steps:
-    """Gradient steps, epoch after epoch, and what tells that they go astray."""
+    """Gradient steps, epoch after epoch, and what tells that they go astray.
 
-    def __init__(
-        self,
-        objective: Objective,
-        optimizer: SGD | Adam,
-        constrain: Callable[[], None] | None,
-    ) -> None:
-        self._objective = objective
-        self._optimizer = optimizer
-        self._constrain = constrain
-        self._ceiling = math.nan
-        self._flushed_at = optimizer.n_steps
+    ``rates`` has the learning rate of each network.
+    """
 
-    def epoch(self, batches: Batches, rate: float) -> float:
-        """One step for each batch; the mean of their losses, by rows.
+    def __init__(self, stack: Stack) -> None:
+        lead = stack.objective.theta.shape[:-1]
+        self.stack = stack
+        self.rates = np.zeros((*lead, 1) if lead else ())
+        # np.all of one number takes as long as a product of small matrices.
+        self._all = np.all if lead else bool
+        self._ceiling: Any = None
+        self._flushed_at = stack.optimizer.n_steps
+
+    def moved_to(self, stack: Stack, places: Sequence[Place]) -> _Steps:
+        """The same for the networks at these places, which are those of ``stack``."""
+        index = tuple(np.transpose(places))
+        old = self.stack
+        stack.objective.theta[...] = old.objective.theta[index]
+        moments = [moment[index] for moment in old.optimizer.moments]
+        stack.optimizer.resume(old.optimizer.n_steps, moments)
+        moved = _Steps(stack)
+        moved._ceiling = self._ceiling[index]
+        moved._flushed_at = self._flushed_at
+        return moved
+
+    def epoch(self, batches: Batches) -> Array:
+        """One step for each batch; for each network the mean of their losses, by rows.
 
         It is not finite where a loss is above the ceiling, which the first batch of
         all sets, or where a weight or a moment is not finite at the end.
         """
-        objective, optimizer = self._objective, self._optimizer
-        constrain, total = self._constrain, 0.0
+        objective, optimizer, constrain = self.stack[:3]
+        total, lost = 0.0, None
         with np.errstate(all="ignore"):
             for n_rows, chunks in batches.epoch():
-                loss = float(objective(chunks))
-                if loss > self._ceiling or not math.isfinite(loss):
-                    return math.nan
-                if math.isnan(self._ceiling):
-                    self._ceiling = _EXPLOSION * (1 + abs(loss))
-                optimizer.step(rate)
+                loss = objective(chunks)
+                if self._ceiling is None:
+                    self._ceiling = np.minimum(_EXPLOSION * (1 + abs(loss)), _LARGEST)
+                fine = abs(loss) <= self._ceiling
+                if not self._all(fine):
+                    lost = ~fine if lost is None else lost | ~fine
+                    if self._all(lost):
+                        return np.full(lost.shape, np.nan)
+                optimizer.step(self.rates)
                 if constrain is not None:
                     constrain()
-                total += n_rows * loss
+                total = total + n_rows * loss
             vectors = objective.theta, optimizer.moments
             if optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
                 flush_subnormals(*vectors)
                 self._flushed_at = optimizer.n_steps
             # A number that is not finite shows in the sum, which is quicker to get. A
             # moment of Adam that is infinite freezes its weight.
-            if not all(math.isfinite(vector.sum()) for vector in vectors):
-                return math.nan
-        return total / batches.n_rows
+            sums = objective.theta.sum(axis=-1) + optimizer.moments.sum(axis=(0, -1))
+            losses = np.asarray(total / batches.n_rows + 0 * sums)
+            if lost is not None:
+                losses[lost] = np.nan
+        return losses
 
 
 def lbfgs(
@@ -267,8 +385,8 @@ def lbfgs(
     max_fun: int,
     tol: float,
     samples_seen: int = 0,
-    validate: Validate | None = None,
-    train_score: Validate | None = None,
+    validate: Score | None = None,
+    train_score: Score | None = None,
     observers: Sequence[Observer] = (),
 ) -> Result:
     """L-BFGS of scipy on the one full batch of ``batches``.
@@ -277,9 +395,14 @@ def lbfgs(
     no longer changes, or at a plateau of the validation score.
     """
     theta = objective.theta
-    watch = _Watch(theta, plateau, validate, train_score, observers)
-    result = watch.result
-    result.samples_seen = samples_seen
+    run = _Run(
+        theta,
+        plateau,
+        observers,
+        watched=validate is not None,
+        samples_seen=samples_seen,
+    )
+    result = run.result
     reached = theta.copy()
 
     begun = False
@@ -287,7 +410,7 @@ def lbfgs(
     def cost_and_gradient(x: Array) -> tuple[float, Array]:
         nonlocal begun
         if not begun:
-            watch.epoch_begins()
+            run.epoch_begins()
             begun = True
         with np.errstate(all="ignore"):
             theta[...] = x
@@ -301,9 +424,10 @@ def lbfgs(
     def iteration_ended(intermediate_result: OptimizeResult) -> None:
         nonlocal begun
         reached[...] = theta[...] = intermediate_result.x
-        watch.epoch_ended(float(intermediate_result.fun))
+        loss = np.asarray(intermediate_result.fun)
+        _end_epoch([run], loss, validate, train_score)
         begun = False
-        if watch.stop or (validate is not None and plateau.exhausted):
+        if run.stop or (validate is not None and plateau.exhausted):
             raise StopIteration
 
     precision = np.finfo(theta.dtype).eps
@@ -323,11 +447,17 @@ def lbfgs(
             },
         )
         theta[...] = found.x
-        stopped_early = watch.stop or (validate is not None and plateau.exhausted)
+        stopped_early = run.stop or (validate is not None and plateau.exhausted)
         result.converged = bool(found.success) or stopped_early
         result.message = str(found.message)
         result.loss = float(found.fun)
+    except DivergedError as error:
+        result.diverged = error
     except KeyboardInterrupt as interrupt:
         theta[...] = reached
         result.interrupt = interrupt
-    return watch.finished()
+    result = run.finished()
+    if validate is not None and not result.n_epochs:
+        # There may be nothing to do: the score is that of the start.
+        result.best_score = float(validate([()])[()])
+    return result

@@ -1,50 +1,46 @@
-"""Parameters and a training set → one run of a solver."""
+"""Parameters and a training set → one run of a solver, or a stack of runs."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import issparse
-from sklearn.metrics import check_scoring
 
-from skreg._activations import ACTIVATIONS
 from skreg._batches import Batches
-from skreg._data import Target, TrainingSet
-from skreg._dropout import InputMasks, Masks
-from skreg._loss import OUTPUTS
-from skreg._network import chunk_rows
-from skreg._objective import Objective
+from skreg._data import TrainingSet
 from skreg._observers import FitTask, PrintedEpochs
-from skreg._optimizers import SGD, Adam, limit_incoming_norms
-from skreg._parameters import Layer, Layout, initial_theta, theta_of
+from skreg._parameters import Layer, Layout, theta_of
+from skreg._problem import (
+    Problem,
+    batches_of,
+    model_attributes,
+    network_of,
+    objective_of,
+    scores_of,
+    split,
+    stack_of,
+    start_of,
+    threads_of,
+)
 from skreg._settings import (
-    Streams,
-    check_solver,
-    hidden_layers,
-    keep_prob_by_layer,
-    lambd_by_layer,
     random_streams,
 )
 from skreg._solvers import (
     DivergedError,
     Observer,
     Result,
-    Validate,
+    Stack,
     descend,
     lbfgs,
 )
 from skreg._stopping import Plateau
-from skreg._threads import one_thread_in_scipy, threads_for
+from skreg._threads import one_thread_in_scipy
 
 Array = NDArray[Any]
-
-_AUTO_BATCH_SIZE = 200
 
 
 class Before(NamedTuple):
@@ -67,18 +63,6 @@ class Trained(NamedTuple):
     state: dict[str, Any] | None
 
 
-def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
-    """The fitted attributes that make a model predict."""
-    return {
-        "coefs_": [W.T for W, _ in layers],
-        "intercepts_": [b[:, 0] for _, b in layers],
-        "classes_": target.classes,
-        "n_layers_": len(layers) + 1,
-        "n_outputs_": target.n_outputs,
-        "out_activation_": OUTPUTS[target.kind].activation,
-    }
-
-
 def train(
     settings: Any,
     data: TrainingSet,
@@ -93,11 +77,7 @@ def train(
     ``settings`` is the estimator, whose parameters are read and not written. With
     ``early_stopping`` and without ``validation``, ``data`` is split.
     """
-    hidden_units = hidden_layers(settings.hidden_layer_sizes)
-    lambds = lambd_by_layer(settings.lambd, len(hidden_units) + 1)
-    keep_probs = keep_prob_by_layer(settings.keep_prob, hidden_units)
-    check_solver(settings, keep_probs)
-    layout = Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
+    layout, lambds, keep_probs = network_of(settings, data)
     if len(data.target.classes) == 1:
         return _constant(layout, data, before)
 
@@ -106,63 +86,81 @@ def train(
     state = None if before is None else before.state
     if state is not None:
         streams = streams.restored(state["streams"])
-    if settings.early_stopping and validation is None:
-        data, validation = data.split(settings.validation_fraction, streams.split_seed)
+    training, validation = split(settings, data, validation, streams)
+    problem = Problem(
+        settings, layout, lambds, keep_probs, streams, training, validation
+    )
     if before is None:
-        theta = initial_theta(
-            layout, settings.activation, streams.weights, data.X.dtype
-        )
-        if not incremental:
-            # The network starts from the frequencies of the classes: rare classes
-            # and extreme weights need not be learnt step by step. The first rows of
-            # partial_fit may not have all classes.
-            layout.layers(theta)[-1].b[:, 0] = data.prior_logits()
+        theta = start_of(problem, from_frequencies=not incremental)
     else:
         theta = _theta_of_before(settings, layout, before, data.X.dtype)
-    objective = Objective(
-        layout,
-        ACTIVATIONS[settings.activation],
-        OUTPUTS[data.target.kind],
-        theta,
-        decay=layout.for_each_weight(lambds) / data.total_weight,
-        **dropout(settings, keep_probs, hidden_units, streams, data.X.dtype),
-    )
+    batches = batches_of(problem)
     watched: dict[str, Any] = {
-        "validate": _score(settings, objective, validation),
-        "train_score": _score(settings, objective, data)
-        if settings.train_scores
-        else None,
-        "observers": _observers(settings, objective, data.target, task),
+        "observers": _observers(problem, task, lambda: theta),
         "samples_seen": samples_seen,
     }
-    batches = _batches(settings, data, layout, streams.order)
-    # The products with a sparse X are scipy's, which has no threads for them.
-    dense = Layout(layout.units[1:]) if issparse(data.X) else layout
-    largest_product = batches.most_rows * dense.largest_weight
-    try:
-        with threads_for(largest_product):
-            if settings.solver == "lbfgs":
-                result, state = _run_lbfgs(settings, objective, batches, watched), None
-            else:
-                result, state = _run_epochs(
-                    settings,
-                    objective,
-                    batches,
-                    watched,
-                    state,
-                    incremental=incremental,
-                )
-    except DivergedError as error:
-        raise ValueError(_divergence_text(error, settings, data.X)) from None
-    if result.validation_scores and not result.best_epoch:
-        raise ValueError(
-            f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
-            f"{result.n_epochs} epochs. Give another scoring, or other rows by X_val "
-            "and y_val."
-        )
+    with threads_of(problem, batches):
+        if settings.solver == "lbfgs":
+            result, state = _run_lbfgs(problem, theta, batches, watched), None
+        else:
+            result, state = _run_epochs(
+                problem, theta, batches, watched, state, incremental=incremental
+            )
+    _check(result, settings, data)
     if state is not None:
         state["streams"] = streams.state()
     return Trained(result, layout.layers(result.theta), state)
+
+
+def train_together(
+    settings: Sequence[Any],
+    data: TrainingSet,
+    *,
+    validation: TrainingSet | None = None,
+) -> list[Trained | ValueError]:
+    """A run for each estimator, all as one stack: the same as ``train`` of each.
+
+    They differ in ``lambd`` and ``keep_prob`` alone, and their solver is not 'lbfgs'.
+    A run that fails gives its error; what is wrong with all of them is raised.
+    """
+    networks = [network_of(each, data) for each in settings]
+    first, layout = settings[0], networks[0][0]
+    if len(data.target.classes) == 1:
+        return [_constant(layout, data, None) for _ in settings]
+
+    # Separate fits with the same seed would have the same streams, each its own.
+    streams = random_streams(first.random_state)
+    training, validation = split(first, data, validation, streams)
+    lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
+    problem = Problem(first, layout, lambds, keep_probs, streams, training, validation)
+    start = start_of(problem, from_frequencies=True)
+
+    def smaller(numbers: Sequence[int]) -> Stack:
+        some = list(numbers)
+        left = problem._replace(lambds=lambds[some], keep_probs=keep_probs[some])
+        return stack_of(left, np.empty((len(some), len(start)), start.dtype))
+
+    batches = batches_of(problem)
+    with threads_of(problem, batches):
+        results = descend(
+            stack_of(problem, np.tile(start, (len(settings), 1))),
+            batches,
+            [_plateau(first) for _ in settings],
+            learning_rate=first.learning_rate_init,
+            observers=[_observers(problem, None, lambda: start) for _ in settings],
+            smaller=smaller,
+            **_course(first),
+        )
+    found: list[Trained | ValueError] = []
+    for each, result in zip(settings, results, strict=True):
+        if result.interrupt is not None:
+            raise result.interrupt
+        try:
+            _check(result, each, data)
+            found.append(Trained(result, layout.layers(result.theta), None))
+        except ValueError as error:
+            found.append(error)
+    return found
 
 
 def _constant(layout: Layout, data: TrainingSet, before: Before | None) -> Trained:
@@ -174,38 +172,24 @@ def _constant(layout: Layout, data: TrainingSet, before: Before | None) -> Train
 
 
 def _observers(
-    settings: Any, objective: Objective, target: Target, task: FitTask | None
+    problem: Problem, task: FitTask | None, theta: Callable[[], Array]
 ) -> list[Observer]:
-    observers: list[Observer] = [PrintedEpochs()] if settings.verbose else []
+    """``theta()`` is the network's vector as it is at the time."""
+    observers: list[Observer] = [PrintedEpochs()] if problem.settings.verbose else []
     if task is not None:
 
         def attributes() -> dict[str, Any]:
-            layers = objective.layout.layers(objective.theta.copy())
-            return model_attributes(layers, target)
+            layers = problem.layout.layers(theta().copy())
+            return model_attributes(layers, problem.training.target)
 
         observers += task.observers(attributes)
     return observers
 
 
-def dropout(
-    settings: Any,
-    keep_probs: Sequence[float],
-    hidden_units: Sequence[int],
-    streams: Streams,
-    dtype: DTypeLike,
-) -> dict[str, Any]:
-    """``fill_masks`` and ``drop_inputs`` of an objective, None where nothing drops."""
-    fill_masks, drop_inputs = None, None
-    if min(keep_probs) < 1:
-        fill_masks = Masks(keep_probs, hidden_units, streams.masks, dtype)
-    if settings.input_keep_prob < 1:
-        drop_inputs = InputMasks(settings.input_keep_prob, streams.input_masks)
-    return {"fill_masks": fill_masks, "drop_inputs": drop_inputs}
-
-
 def _run_lbfgs(
-    settings: Any, objective: Objective, batches: Batches, watched: dict[str, Any]
+    problem: Problem, theta: Array, batches: Batches, watched: dict[str, Any]
 ) -> Result:
+    settings, objective = problem.settings, objective_of(problem, theta)
     with one_thread_in_scipy():
         return lbfgs(
             objective,
@@ -214,47 +198,39 @@ def _run_lbfgs(
             max_iter=settings.max_iter,
             max_fun=settings.max_fun,
             tol=settings.tol,
+            **scores_of(problem, objective),
             **watched,
         )
 
 
 def _run_epochs(
-    settings: Any,
-    objective: Objective,
+    problem: Problem,
+    theta: Array,
     batches: Batches,
     watched: dict[str, Any],
     state: dict[str, Any] | None,
     *,
     incremental: bool,
 ) -> tuple[Result, dict[str, Any]]:
-    optimizer = _optimizer(settings, objective)
-    schedule, patience = settings.learning_rate, settings.n_iter_no_change
-    if schedule == "cosine" and incremental:
-        # There is no last epoch for the rate to come down to.
-        schedule = "constant"
-    elif schedule == "cosine" and not settings.early_stopping:
-        # The schedule, not a plateau on its way, says where the end is.
-        patience = math.inf
-    plateau = Plateau(settings.tol, patience)
+    settings, stack = problem.settings, stack_of(problem, theta)
+    optimizer, plateau = stack.optimizer, _plateau(settings, incremental=incremental)
+    course = _course(settings, incremental=incremental)
     rate_fraction = 1.0
     if state is not None:
-        if schedule == "adaptive":
+        if course["schedule"] == "adaptive":
             rate_fraction = state["rate_fraction"]
         if incremental:
             plateau.best, plateau.count = state["plateau"]
         if state["solver"] == settings.solver:
             optimizer.resume(state["n_steps"], state["moments"], state["betas"])
-    result = descend(
-        objective,
+    (result,) = descend(
+        stack,
         batches,
-        optimizer,
-        plateau,
-        schedule=schedule,
+        [plateau],
         learning_rate=settings.learning_rate_init * rate_fraction,
-        power_t=settings.power_t,
-        max_iter=1 if incremental else settings.max_iter,
-        constrain=_max_norm(settings, objective),
-        **watched,
+        samples_seen=watched["samples_seen"],
+        observers=[watched["observers"]],
+        **course,
     )
     return result, {
         "solver": settings.solver,
@@ -266,82 +242,38 @@ def _run_epochs(
     }
 
 
-def _optimizer(settings: Any, objective: Objective) -> SGD | Adam:
-    if settings.solver == "sgd":
-        return SGD(
-            objective.theta,
-            objective.gradient,
-            momentum=settings.momentum,
-            nesterov=settings.nesterovs_momentum,
+def _course(settings: Any, *, incremental: bool = False) -> dict[str, Any]:
+    """How the learning rate goes, and for how long."""
+    schedule = settings.learning_rate
+    if schedule == "cosine" and incremental:
+        # There is no last epoch for the rate to come down to.
+        schedule = "constant"
+    return {
+        "schedule": schedule,
+        "power_t": settings.power_t,
+        "max_iter": 1 if incremental else settings.max_iter,
+    }
+
+
+def _plateau(settings: Any, *, incremental: bool = False) -> Plateau:
+    patience = settings.n_iter_no_change
+    schedule = _course(settings, incremental=incremental)["schedule"]
+    if schedule == "cosine" and not settings.early_stopping:
+        # The schedule, not a plateau on its way, says where the end is.
+        patience = math.inf
+    return Plateau(settings.tol, patience)
+
+
+def _check(result: Result, settings: Any, data: TrainingSet) -> None:
+    """Raise ValueError if the run led nowhere."""
+    if result.diverged is not None:
+        raise ValueError(_divergence_text(result.diverged, settings, data.X))
+    if result.validation_scores and not result.best_epoch:
+        raise ValueError(
+            f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
+            f"{result.n_epochs} epochs. Give another scoring, or other rows by X_val "
+            "and y_val."
         )
-    return Adam(
-        objective.theta,
-        objective.gradient,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-    )
-
-
-def _batches(
-    settings: Any, training: TrainingSet, layout: Layout, order: np.random.Generator
-) -> Batches:
-    if settings.batch_size == "full" or settings.solver == "lbfgs":
-        batch_size = training.n_rows
-    elif settings.batch_size == "auto":
-        batch_size = min(_AUTO_BATCH_SIZE, training.n_rows)
-    else:
-        batch_size = int(settings.batch_size)
-    return Batches(
-        training,
-        batch_size,
-        chunk_rows=chunk_rows(layout, training.X),
-        generator=order if settings.shuffle else None,
-    )
-
-
-def _max_norm(settings: Any, objective: Objective) -> Callable[[], None] | None:
-    if settings.max_norm is None:
-        return None
-    return partial(limit_incoming_norms, objective.layers[:-1], settings.max_norm)
-
-
-def _score(
-    settings: Any, objective: Objective, rows: TrainingSet | None
-) -> Validate | None:
-    """The score of the rows at the objective's θ: minus the loss, or a scorer's."""
-    if rows is None:
-        return None
-    if settings.scoring != "loss":
-        model = copy.copy(settings)
-        # Views of θ: the model is always that of the last step.
-        vars(model).update(model_attributes(objective.layers, rows.target))
-        vars(model).pop("feature_names_in_", None)
-        scorer = check_scoring(model, scoring=settings.scoring)
-        X, y, sample_weight = rows.gathered()
-        extra = {} if sample_weight is None else {"sample_weight": sample_weight}
-
-        def scored() -> float:
-            try:
-                return float(scorer(model, X, y, **extra))
-            except Exception as error:
-                raise ValueError(
-                    f"scoring={settings.scoring!r} failed on {len(y)} rows of the "
-                    f"classes {np.unique(y)}: {error}. Give another scoring, or "
-                    "validation rows of all classes by X_val and y_val."
-                ) from error
-
-        return scored
-    batches = Batches(
-        rows, rows.n_rows, chunk_rows=chunk_rows(objective.layout, rows.X)
-    )
-
-    def minus_loss() -> float:
-        ((_, chunks),) = batches.epoch()
-        with np.errstate(all="ignore"):
-            return -float(objective.data_loss(chunks))
-
-    return minus_loss
 
 
 def _theta_of_before(

@@ -21,6 +21,7 @@ TABLE = [
     ["_classifier"],
     ["_guards"],
     ["_training"],
+    ["_problem"],
     ["_settings"],
     ["_batches"],
     ["_data"],

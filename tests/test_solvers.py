@@ -19,7 +19,7 @@ from skreg._loss import OUTPUTS
 from skreg._objective import Objective
 from skreg._optimizers import SGD, Adam
 from skreg._parameters import Layout, initial_theta
-from skreg._solvers import FLUSH_STEPS, DivergedError, descend, lbfgs
+from skreg._solvers import FLUSH_STEPS, DivergedError, Stack, descend, lbfgs
 from skreg._stopping import Plateau
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -250,7 +250,28 @@ def train(
         "observers": observers_of(report),
     }
     plateau = Plateau(0.0, math.inf) if plateau is None else plateau
-    return descend(objective, batches, optimizer, plateau, **defaults | arguments)
+    arguments = defaults | arguments
+    stack = Stack(
+        objective,
+        optimizer,
+        arguments.pop("constrain", None),
+        scored(arguments.pop("validate", None)),
+        scored(arguments.pop("train_score", None)),
+    )
+    observers = [arguments.pop("observers")]
+    (result,) = descend(stack, batches, [plateau], observers=observers, **arguments)
+    return unless_diverged(result)
+
+
+def scored(score):
+    """The score of one network, as a solver asks for it."""
+    return None if score is None else lambda places: np.asarray(score())
+
+
+def unless_diverged(result):
+    if result.diverged is not None:
+        raise result.diverged
+    return result
 
 
 def train_lbfgs(objective, batches, plateau=None, *, report=None, **arguments):
@@ -261,7 +282,10 @@ def train_lbfgs(objective, batches, plateau=None, *, report=None, **arguments):
         "observers": observers_of(report),
     }
     plateau = Plateau(0.0, math.inf) if plateau is None else plateau
-    return lbfgs(objective, batches, plateau, **defaults | arguments)
+    arguments = defaults | arguments
+    for name in ("validate", "train_score"):
+        arguments[name] = scored(arguments.pop(name, None))
+    return unless_diverged(lbfgs(objective, batches, plateau, **arguments))
 
 
 # Stand-ins that follow a script -------------------------------------------------------
@@ -299,7 +323,7 @@ class ScriptedObjective:
         if isinstance(loss, BaseException):
             raise loss
         self.gradient[...] = self._gradient(self.theta)
-        return loss
+        return np.float64(loss)
 
 
 class RecordingOptimizer(SGD):
@@ -312,7 +336,7 @@ class RecordingOptimizer(SGD):
         self.rates = []
 
     def step(self, learning_rate):
-        self.rates.append(learning_rate)
+        self.rates.append(float(learning_rate))
         super().step(learning_rate)
 
 
@@ -381,7 +405,7 @@ def test_full_batch_descent_is_the_naive_loop(kind, lambd, dropout, weighted):
         assert_allclose(found[name], expected[name], rtol=0, atol=1e-10)
         assert np.abs(found[name] - problem.start[name]).max() > 1e-3
     assert_allclose(result.loss_curve[0], first_cost, rtol=1e-12)
-    assert result.theta is problem.objective.theta
+    assert_array_equal(result.theta, problem.objective.theta)
     assert result.n_epochs == len(result.loss_curve) == n_steps
     assert result.loss == result.loss_curve[-1]
     assert result.samples_seen == n_steps * n
