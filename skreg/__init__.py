@@ -8,12 +8,13 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_objective`` (J and its gradient) → ``_network`` (forward and backward; with
 ``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the flat vector θ) and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
-the documents' functions, on the same engine. A file imports only files further down
-the table in ``tests/test_house.py``.
+the documents' functions, on the same engine; ``_displays`` draws what a search
+found. A file imports only files further down the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._displays import RegularizationGridDisplay
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["RegularizedMLPClassifier", "__version__"]
+__all__ = ["RegularizationGridDisplay", "RegularizedMLPClassifier", "__version__"]
