@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import pytest
 
 import skreg
@@ -163,6 +164,7 @@ def test_readme_examples_without_prompts_run(tmp_path, monkeypatch, capsys):
             # Blank lines first, so that a traceback shows the README's own lines.
             padded = "\n" * (fence.line - 1) + code
             exec(compile(padded, str(ROOT / "README.md"), "exec"), namespace)
+    plt.close("all")
     printed = re.findall(r"accuracy.*: (.*)", capsys.readouterr().out)
     assert len(printed) == 2
     assert all(0.9 < float(accuracy) <= 1 for accuracy in printed)
