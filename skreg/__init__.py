@@ -1,6 +1,7 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
-To read the code, follow the data: ``_classifier`` (the estimator; with ``_guards``) →
+To read the code, follow the data: ``_search`` (a grid of estimators; with ``_stacks``,
+those trained together) → ``_classifier`` (the estimator; with ``_guards``) →
 ``_training`` (a run of a solver, or a stack of runs) → ``_problem`` (what a solver
 takes; with ``_settings``, the checked parameters and the random streams, and
 ``_threads``) → ``_data`` (validated rows) and ``_batches`` →
@@ -14,7 +15,13 @@ found. A file imports only files further down the table in ``tests/test_house.py
 
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._displays import RegularizationGridDisplay
+from skreg._search import RegularizedMLPClassifierCV
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["RegularizationGridDisplay", "RegularizedMLPClassifier", "__version__"]
+__all__ = [
+    "RegularizationGridDisplay",
+    "RegularizedMLPClassifier",
+    "RegularizedMLPClassifierCV",
+    "__version__",
+]

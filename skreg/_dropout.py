@@ -40,23 +40,42 @@ class Masks:
         dtype: DTypeLike,
     ) -> None:
         kept = np.atleast_1d(_kept(keep_probs))
+        # Networks of a stack with the same keep_prob have the same masks: made once,
+        # they are copied to each.
+        self._which: Array | None = None
+        if kept.ndim == 2:
+            distinct, which = np.unique(kept, axis=0, return_inverse=True)
+            if len(distinct) < len(kept):
+                kept, self._which = distinct, which.ravel()
+        self._n_made = len(kept)
         if (kept == kept.flat[0]).all():
             # One number for all: numpy goes through D in one piece, not row by row.
             kept = kept.flat[0]
+        elif (kept == kept[..., :1]).all():
+            # One for each network.
+            kept = kept[..., :1, np.newaxis]
         else:
             kept = np.repeat(kept, units, axis=-1)[..., np.newaxis]
         self.bit_generator = bit_generator
         self._last_kept = np.asarray(kept - 1, dtype=np.uint16)
         self._scale = np.asarray(65536 / kept, dtype=dtype)
-        self._buffers: dict[tuple[int, ...], _Buffers] = {}
+        self._buffers: dict[tuple[int, ...], tuple[_Buffers, Array | None]] = {}
 
     def __call__(self, D: Array) -> None:
         """Fill D of shape (..., n_units, n_samples) with new masks."""
-        buffers = self._buffers.get(D.shape)
-        if buffers is None:
-            buffers = self._buffers[D.shape] = _buffers(D.shape)
+        if D.shape not in self._buffers:
+            self._buffers[D.shape] = self._new_buffers(D)
+        buffers, made = self._buffers[D.shape]
         _draw(self.bit_generator, buffers, self._last_kept)
-        np.multiply(buffers.kept, self._scale, out=D)
+        np.multiply(buffers.kept, self._scale, out=D if made is None else made)
+        if made is not None and self._which is not None:
+            np.take(made, self._which, axis=0, out=D, mode="clip")
+
+    def _new_buffers(self, D: Array) -> tuple[_Buffers, Array | None]:
+        if self._which is None:
+            return _buffers(D.shape), None
+        shape = self._n_made, *D.shape[1:]
+        return _buffers(shape), np.empty(shape, dtype=D.dtype)
 
 
 class InputMasks:

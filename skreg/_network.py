@@ -24,6 +24,10 @@ Array = NDArray[Any]
 WORKSPACE_BYTES = 2**24
 _FEWEST_ROWS = 256
 
+# A stack of networks is quickest while what its steps write stays about this size
+# (docs/benchmarks.md).
+STACK_BYTES = 5 * 2**19
+
 
 class Hidden(NamedTuple):
     """The arrays of one hidden layer for a batch, each (..., n_h, m).
@@ -209,12 +213,24 @@ def _sparse_matmul_transposed(X: Any, dZT: Array, out: Array) -> None:
     out[columns] = type(X)((X.data, codes, X.indptr), shape=shape) @ dZT
 
 
-def chunk_rows(layout: Layout, X: Any) -> int:
+def chunk_rows(layout: Layout, X: Any, n_networks: int = 1) -> int:
     """How many rows a chunk may have, at least 256, to stay in WORKSPACE_BYTES."""
     n_inputs = 0 if issparse(X) else layout.units[0]
     # A unit has G, A, dA, D, its zeros, and the integers that D is drawn from.
-    row = X.dtype.itemsize * (6 * sum(layout.units[1:]) + n_inputs)
+    row = X.dtype.itemsize * (6 * sum(layout.units[1:]) * n_networks + n_inputs)
     return max(_FEWEST_ROWS, int(WORKSPACE_BYTES // row))
+
+
+def networks_at_once(layout: Layout, n_samples: int, dtype: DTypeLike) -> int:
+    """How many networks a stack may have to stay in STACK_BYTES, at least one.
+
+    ``n_samples`` is the size of the largest chunk that a step takes.
+    """
+    # A unit has G, dA and D for each sample, and what passes between them; a parameter
+    # its gradient, its decay, two moments and scratch.
+    units, parameters = sum(layout.units[1:]), layout.n_parameters
+    network = np.dtype(dtype).itemsize * (4 * units * n_samples + 6 * parameters)
+    return max(1, STACK_BYTES // network)
 
 
 def by_chunks(

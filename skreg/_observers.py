@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from skreg._solvers import EpochReport
@@ -95,3 +96,57 @@ class EpochTasks:
         """End an iteration of L-BFGS that was begun and led nowhere."""
         if self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self._fit.estimator)
+
+
+class SearchTask:
+    """A search, as a task for its callbacks; does nothing without them.
+
+    Its subtasks are those of ``GridSearchCV``: the search, with one for each candidate
+    and split, and the fit of the best candidate to all rows.
+    """
+
+    def __init__(self, search: Any, n_evaluations: int, data: dict[str, Any]) -> None:
+        self._search = search
+        self._data = data
+        self._root: Any = None
+        self._evaluations: Any = None
+        if hasattr(search, "_init_callback_context"):
+            self._root = search._init_callback_context(
+                max_subtasks=1 + (search.refit is not False)
+            ).call_on_fit_task_begin(estimator=search, **data)
+            self._evaluations = self._root.subcontext(
+                task_name="search",
+                max_subtasks=n_evaluations,
+                sequential_subtasks=False,
+            ).call_on_fit_task_begin(estimator=search)
+
+    def evaluation(self, number: int) -> dict[str, Any]:
+        """What scikit-learn's function that fits and scores a candidate is told."""
+        if self._evaluations is None:
+            return {}
+        context = self._evaluations.subcontext(
+            task_name="candidate-split-evaluation", task_id=number
+        )
+        return {"caller": self._search, "callback_ctx": context}
+
+    def evaluated(self) -> None:
+        """All candidates have their scores."""
+        if self._evaluations is not None:
+            self._evaluations.call_on_fit_task_end(estimator=self._search)
+
+    @contextmanager
+    def refit(self, estimator: Any) -> Iterator[None]:
+        """The fit of the best candidate, whose callbacks are those of the search."""
+        if self._root is None:
+            yield
+            return
+        context = self._root.subcontext(task_name="refit-with-best-params")
+        with context.propagate_callback_context(estimator):
+            context.call_on_fit_task_begin(estimator=self._search, **self._data)
+            yield
+        context.call_on_fit_task_end(estimator=self._search, **self._data)
+
+    def close(self) -> None:
+        """End the task of the search."""
+        if self._root is not None:
+            self._root.call_on_fit_task_end(estimator=self._search, **self._data)

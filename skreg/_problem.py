@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,7 +19,7 @@ from skreg._batches import Batches
 from skreg._data import Target, TrainingSet
 from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
-from skreg._network import chunk_rows
+from skreg._network import chunk_rows, networks_at_once
 from skreg._objective import Objective
 from skreg._optimizers import SGD, Adam, limit_incoming_norms
 from skreg._parameters import Layer, Layout, initial_theta
@@ -161,18 +162,20 @@ def _optimizer(settings: Any, objective: Objective) -> SGD | Adam:
 
 def batches_of(problem: Problem) -> Batches:
     settings, training = problem.settings, problem.training
-    if settings.batch_size == "full" or settings.solver == "lbfgs":
-        batch_size = training.n_rows
-    elif settings.batch_size == "auto":
-        batch_size = min(_AUTO_BATCH_SIZE, training.n_rows)
-    else:
-        batch_size = int(settings.batch_size)
     return Batches(
         training,
-        batch_size,
+        _batch_size(settings, training),
         chunk_rows=chunk_rows(problem.layout, training.X),
         generator=problem.streams.order if settings.shuffle else None,
     )
+
+
+def _batch_size(settings: Any, training: TrainingSet) -> int:
+    if settings.batch_size == "full" or settings.solver == "lbfgs":
+        return training.n_rows
+    if settings.batch_size == "auto":
+        return min(_AUTO_BATCH_SIZE, training.n_rows)
+    return min(int(settings.batch_size), training.n_rows)
 
 
 def _max_norm(settings: Any, objective: Objective) -> Callable[[], None] | None:
@@ -201,9 +204,8 @@ def _score(
             return scores
 
         return scored
-    batches = Batches(
-        rows, rows.n_rows, chunk_rows=chunk_rows(objective.layout, rows.X)
-    )
+    chunk = chunk_rows(objective.layout, rows.X, math.prod(lead))
+    batches = Batches(rows, rows.n_rows, chunk_rows=chunk)
 
     def minus_loss(places: Sequence[Place]) -> Array:
         ((_, chunks),) = batches.epoch()
@@ -257,3 +259,12 @@ def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
         "n_outputs_": target.n_outputs,
         "out_activation_": OUTPUTS[target.kind].activation,
     }
+
+
+def stack_size(settings: Any, data: TrainingSet) -> int:
+    """How many networks like this one may train as a stack; 1 where it does not pay."""
+    if settings.solver == "lbfgs" or issparse(data.X):
+        return 1
+    layout, _, _ = network_of(settings, data)
+    most_rows = min(_batch_size(settings, data), chunk_rows(layout, data.X))
+    return networks_at_once(layout, most_rows, data.X.dtype)

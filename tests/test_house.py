@@ -18,6 +18,7 @@ TABLE = [
     ["onnx", "dask"],
     ["_displays"],
     ["_search"],
+    ["_stacks"],
     ["_classifier"],
     ["_guards"],
     ["_training"],

@@ -1,0 +1,530 @@
+"""``RegularizedMLPClassifierCV``: a grid of ``lambd`` and ``keep_prob``, as stacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context, clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.model_selection._validation import (
+    _insert_error_scores,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
+
+from skreg._classifier import RegularizedMLPClassifier
+from skreg._guards import unchanged_on_error
+from skreg._observers import SearchTask
+from skreg._problem import stack_size
+from skreg._settings import hidden_layers, keep_prob_by_layer, lambd_by_layer
+from skreg._stacks import fit_and_score_stack, validated
+
+Array = NDArray[Any]
+
+
+class RegularizedMLPClassifierCV(GridSearchCV):
+    """The best of a grid of ``lambd`` × ``keep_prob`` by cross-validation.
+
+    score(lambd, keep_prob) = 1/n_splits Σ score of the split, of the networks
+
+        J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², D = (uniform < keep_prob),
+
+    one for each setting and split. It finds what ``GridSearchCV`` finds over
+    :class:`RegularizedMLPClassifier` with the same ``random_state``, several times as
+    fast: small networks of a split are trained together, as one network with a leading
+    axis. They share the initial weights, the order of the rows and the random numbers
+    that masks are made of, as separate fits with the same seed do. Where that does not
+    pay, with large networks, sparse X or 'lbfgs', they are trained one by one.
+
+    Parameters
+    ----------
+    lambds : sequence of float or of array-like, default=(0.1, 1.0, 10.0, 100.0)
+        The values of ``lambd`` to try, each one number or one for each weight matrix.
+        The default goes from almost none to strong in steps of ten.
+
+    keep_probs : sequence of float or of array-like, default=(0.5, 0.8, 1.0)
+        The values of ``keep_prob`` to try, each one number or one for each hidden
+        layer. 1.0 is for no dropout.
+
+    cv : int, cross-validation generator, iterable or None, default=None
+        The splits: None for five stratified folds, an int for as many, a splitter, or
+        an iterable of (train, test) indices.
+
+    scoring : str, callable, list, tuple, dict or None, default=None
+        What measures a setting on the rows left out, as in ``GridSearchCV``: one
+        scorer or several; None for the accuracy.
+
+    refit : bool, str or callable, default=True
+        Whether to fit the best setting to all rows; with several scorers the name of
+        that which says what is best; or a function of ``cv_results_`` that returns the
+        best index.
+
+    n_jobs : int or None, default=None
+        The number of processes among which the splits are shared out; None is 1 unless
+        in a :func:`joblib.parallel_config` context, -1 all processors.
+
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the training rows too.
+
+    error_score : 'raise' or float, default=np.nan
+        The score of a network whose training fails, with a warning; 'raise' raises the
+        error. Errors in the refit are always raised.
+
+    verbose : int, default=0
+        1 prints the number of fits, 2 the time of each, 3 the scores too.
+
+    hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
+batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, momentum, nesterovs_momentum, early_stopping, train_scores, \
+validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        Those of :class:`RegularizedMLPClassifier`, with its defaults, the same for all
+        networks. With ``random_state=None`` each stack takes fresh entropy.
+
+    early_stopping_scoring : str, callable or None, default='loss'
+        Its ``scoring``: what early stopping watches.
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        The scores and times, with the keys of ``GridSearchCV``; the table of a
+        ``pandas.DataFrame``. The fit time of a stack is shared out evenly.
+
+    best_index_ : int
+        The row of ``cv_results_`` with the best setting.
+
+    best_params_ : dict
+        ``lambd`` and ``keep_prob`` of the best setting.
+
+    lambd_, keep_prob_ : float or array-like
+        The same, by themselves.
+
+    best_score_ : float
+        Its mean score over the splits; not there with a callable ``refit``.
+
+    best_estimator_ : RegularizedMLPClassifier
+        The network of the best setting, fitted to all rows; not with ``refit=False``.
+
+    refit_time_ : float
+        The seconds that this took.
+
+    n_iter_ : int
+        The number of epochs that it took.
+
+    n_splits_ : int
+        The number of splits.
+
+    scorer_ : callable or dict of str to callable
+        The scorer or scorers.
+
+    multimetric_ : bool
+        Whether there are several.
+
+    classes_ : ndarray of shape (n_classes,)
+        The classes, as ``best_estimator_`` has them.
+
+    n_features_in_ : int
+        The number of columns of X.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the columns of X, where all are strings.
+
+    See Also
+    --------
+    RegularizedMLPClassifier : One network.
+    RegularizationGridDisplay : A picture of the search.
+    sklearn.model_selection.GridSearchCV : A search of any parameters of any estimator.
+
+    Notes
+    -----
+    What a step of a stack writes stays below 2.5 MB, or is one network's; so many
+    networks are in a stack. On validation rows it is 16 MB.
+
+    In a pipeline the splits are made of rows that the steps before have transformed,
+    and those steps have seen all of them. For scaling, which learns little of a row,
+    that is fine. Where a step learns from y or a lot from each row, as the selection
+    of columns and target encoding do, the scores come out too good: put
+    ``GridSearchCV`` around the whole pipeline.
+
+    With callbacks (scikit-learn 1.9) each setting and split is a task, as in
+    ``GridSearchCV``; within a stack they have no tasks of their own for epochs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skreg import RegularizedMLPClassifierCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(),
+    ...     RegularizedMLPClassifierCV(
+    ...         lambds=(1, 10), keep_probs=(0.8, 1.0), hidden_layer_sizes=(20,),
+    ...         batch_size=32, learning_rate="cosine", max_iter=30, random_state=0,
+    ...     ),
+    ... ).fit(X, y)
+    >>> search = model[-1]
+    >>> search.lambd_, search.keep_prob_
+    (1, 1.0)
+    >>> round(float(search.best_score_), 2)
+    0.97
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's
+        **{
+            name: constraints
+            for name, constraints in (
+                RegularizedMLPClassifier._parameter_constraints.items()
+            )
+            if name not in ("lambd", "keep_prob", "warm_start")
+        },
+        **{
+            name: GridSearchCV._parameter_constraints[name]
+            for name in (
+                "cv",
+                "scoring",
+                "refit",
+                "n_jobs",
+                "return_train_score",
+                "error_score",
+                "verbose",
+            )
+        },
+        "lambds": ["array-like"],
+        "keep_probs": ["array-like"],
+        "early_stopping_scoring": RegularizedMLPClassifier._parameter_constraints[
+            "scoring"
+        ],
+    }
+
+    def __init__(
+        self,
+        lambds: Sequence[Any] | Array = (0.1, 1.0, 10.0, 100.0),
+        keep_probs: Sequence[Any] | Array = (0.5, 0.8, 1.0),
+        *,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        return_train_score: bool = False,
+        error_score: float | str = np.nan,
+        verbose: int = 0,
+        hidden_layer_sizes: int | ArrayLike = (100, 50),
+        activation: str = "relu",
+        input_keep_prob: float = 1.0,
+        max_norm: float | None = None,
+        class_weight: str | dict[Any, float] | list[dict[Any, float]] | None = None,
+        solver: str = "adam",
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        early_stopping_scoring: str | Callable[..., float] | None = "loss",
+        train_scores: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+    ) -> None:
+        self.lambds = lambds
+        self.keep_probs = keep_probs
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.return_train_score = return_train_score
+        self.error_score = error_score
+        self.verbose = verbose
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.input_keep_prob = input_keep_prob
+        self.max_norm = max_norm
+        self.class_weight = class_weight
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.early_stopping_scoring = early_stopping_scoring
+        self.train_scores = train_scores
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    @property
+    def estimator(self) -> RegularizedMLPClassifier:
+        """The classifier that is searched: each candidate but for its parameters."""
+        own = self.get_params(deep=False)
+        names = RegularizedMLPClassifier().get_params()
+        settings = {name: own[name] for name in names if name in own}
+        settings |= {"scoring": self.early_stopping_scoring, "verbose": False}
+        return RegularizedMLPClassifier(**settings)
+
+    @property
+    def param_grid(self) -> dict[str, list[Any]]:
+        """The grid, as ``GridSearchCV`` takes it."""
+        return {"lambd": list(self.lambds), "keep_prob": list(self.keep_probs)}
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Score each setting on each split, and fit the best to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            The classes; or 0 and 1 for each label of a multilabel problem.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row, at least 0. The scorers get them if those of
+            ``GridSearchCV`` do, which depends on scikit-learn's version.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows for ``early_stopping``, the same for all networks, as in
+            :meth:`RegularizedMLPClassifier.fit`.
+        **params : dict
+            ``groups`` for the splitter; with metadata routing, all that the splitter
+            and the scorer request.
+
+        Returns
+        -------
+        self : RegularizedMLPClassifierCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is out of range, or if all trainings fail.
+        TypeError
+            If an argument is unknown.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = RegularizedMLPClassifierCV(
+        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), max_iter=20,
+        ...     learning_rate="cosine", random_state=0
+        ... ).fit(X, y)
+        >>> search.cv_results_["mean_test_score"].shape
+        (2,)
+        """
+        scorers, refit_metric = self._get_scorers()
+        candidates = self._candidates()
+        X, y = indexable(X, y)
+        fit_params = _check_method_params(X, _given(sample_weight=sample_weight))
+        validation = _given(
+            X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
+        )
+        routed = self._routed(fit_params, params)
+        splits = self._make_splits(X, y, routed.splitter.split)
+        estimator = clone(self.estimator)
+        # What is wrong with all rows is told before a network is trained.
+        data = validated(clone(estimator), X, y, **fit_params)
+        numbers = range(len(candidates))
+        if self.verbose > 0:
+            print(
+                f"Fitting {len(splits)} folds for each of {len(candidates)} "
+                f"candidates, totalling {len(candidates) * len(splits)} fits"
+            )
+        task = SearchTask(
+            self,
+            len(candidates) * len(splits),
+            {"X": X, "y": y, "metadata": fit_params or None},
+        )
+        told = {
+            (candidate, split): {
+                "parameters": candidates[candidate],
+                "candidate_progress": (candidate, len(candidates)),
+                "split_progress": (split, len(splits)),
+                **task.evaluation(candidate * len(splits) + split),
+            }
+            for candidate in numbers
+            for split in range(len(splits))
+        }
+        jobs = [
+            (split, stack)
+            for stack in self._stacks(
+                len(candidates), stack_size(estimator, data), len(splits)
+            )
+            for split in range(len(splits))
+        ]
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_and_score_stack)(
+                [clone(estimator) for _ in stack],
+                X,
+                y,
+                splits[split],
+                [told[candidate, split] for candidate in stack],
+                validation,
+                fit_params=fit_params,
+                scorer=scorers,
+                score_params=routed.scorer.score,
+                return_train_score=self.return_train_score,
+                error_score=self.error_score,
+                verbose=self.verbose,
+            )
+            for split, stack in jobs
+        )
+        task.evaluated()
+        of_fit = {
+            (candidate, split): result
+            for (split, stack), results in zip(jobs, found, strict=True)
+            for candidate, result in zip(stack, results, strict=True)
+        }
+        out = [of_fit[fit] for fit in told]
+        _warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(out, self.error_score)
+        with unchanged_on_error(self):
+            self.n_splits_ = len(splits)
+            self.scorer_ = getattr(scorers, "_scorers", scorers)
+            self.cv_results_ = self._format_results(candidates, len(splits), out)
+            self._choose_best(out[0]["test_scores"], refit_metric)
+            if self.refit:
+                best = clone(estimator).set_params(**self.best_params_)
+                start = time.time()
+                with task.refit(best):
+                    best.fit(X, y, **fit_params, **validation)
+                self.refit_time_ = time.time() - start
+                self.best_estimator_, self.n_iter_ = best, best.n_iter_
+                if hasattr(best, "feature_names_in_"):
+                    self.feature_names_in_ = best.feature_names_in_
+        task.close()
+        return self
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        """The settings of the grid, in the order of ``GridSearchCV``, checked."""
+        hidden_units = hidden_layers(self.hidden_layer_sizes)
+        for name in ("lambds", "keep_probs"):
+            values = getattr(self, name)
+            if np.ndim(values) == 0 or len(values) == 0:
+                raise ValueError(
+                    f"{name}={values!r}: give a sequence of at least one value to try."
+                )
+        for lambd in self.lambds:
+            lambd_by_layer(lambd, len(hidden_units) + 1)
+        for keep_prob in self.keep_probs:
+            keep_prob_by_layer(keep_prob, hidden_units)
+        return list(ParameterGrid(self.param_grid))
+
+    def _routed(self, fit_params: dict[str, Any], params: dict[str, Any]) -> Any:
+        """What goes to the splitter and to the scorer."""
+        if _routing_enabled():
+            return process_routing(self, "fit", **fit_params, **params)
+        unknown = params.keys() - {"groups"}
+        if unknown:
+            raise TypeError(
+                f"fit() got unexpected arguments {sorted(unknown)}. Besides its own it "
+                "takes groups; others need "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        return self._get_routed_params_for_fit({**fit_params, **params})
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Which metadata go to the splitter and to the scorer.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            ``sample_weight`` and the rows for validation are the search's own.
+        """
+        in_fit = MethodMapping().add(caller="fit", callee="split")
+        in_score = MethodMapping().add(caller="score", callee="score")
+        scorer, _ = self._get_scorers()
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=in_fit)
+            .add(
+                scorer=scorer,
+                method_mapping=in_score.add(caller="fit", callee="score"),
+            )
+        )
+
+    def _make_splits(
+        self, X: Any, y: Any, split_params: dict[str, Any]
+    ) -> list[tuple[Array, Array]]:
+        cv = check_cv(self.cv, y, classifier=True)
+        n_splits = cv.get_n_splits(X, y, **split_params)
+        splits = list(cv.split(X, y, **split_params))
+        if not splits or len(splits) != n_splits:
+            raise ValueError(
+                f"cv={self.cv!r} gave {len(splits)} splits of the rows, but announced "
+                f"{n_splits}. Give a splitter with the same number of splits each time."
+            )
+        return splits
+
+    def _stacks(self, n_candidates: int, at_once: int, n_splits: int) -> list[Array]:
+        """The numbers of the candidates, stack by stack.
+
+        There is work for each process, and stacks are of like size.
+        """
+        n_stacks = max(
+            -(-n_candidates // at_once),
+            -(-effective_n_jobs(self.n_jobs) // n_splits),
+        )
+        return np.array_split(np.arange(n_candidates), min(n_stacks, n_candidates))
+
+    def _choose_best(self, scores: Any, refit_metric: Any) -> None:
+        """Write ``best_index_`` and what goes with it, as ``GridSearchCV`` does."""
+        self.multimetric_ = isinstance(scores, dict)
+        if callable(self.scoring) and self.multimetric_:
+            # What a function returns is known only now.
+            self._check_refit_for_multimetric(scores)
+            refit_metric = self.refit
+        if not self.refit and self.multimetric_:
+            return
+        results = self.cv_results_
+        self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+        if not callable(self.refit):
+            self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
+        self.best_params_ = results["params"][self.best_index_]
+        self.lambd_ = self.best_params_["lambd"]
+        self.keep_prob_ = self.best_params_["keep_prob"]
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """The arguments that are not None."""
+    return {name: value for name, value in arguments.items() if value is not None}

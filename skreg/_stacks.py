@@ -1,0 +1,137 @@
+"""Estimators that are fitted as one stack, and scored one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.model_selection._validation import _fit_and_score
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params
+
+from skreg._classifier import RegularizedMLPClassifier
+from skreg._data import TrainingSet, training_set
+from skreg._training import train_together
+
+Array = NDArray[Any]
+
+
+def validated(
+    model: RegularizedMLPClassifier,
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None = None,
+) -> TrainingSet:
+    """The rows as ``fit`` of the model takes them; their columns are noted in it."""
+    rows, labels = model._validated(X, y, reset=True)
+    return training_set(rows, labels, sample_weight, None, model.class_weight)
+
+
+def _fit_together(
+    models: Sequence[RegularizedMLPClassifier],
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None = None,
+    **validation: Any,
+) -> list[ValueError | None]:
+    """``fit`` of each model, as one stack; the error of each that fails.
+
+    The models differ in ``lambd`` and ``keep_prob`` alone.
+    """
+    first = models[0]
+    data = validated(first, X, y, sample_weight)
+    features = {k: v for k, v in vars(first).items() if k.endswith("_in_")}
+    held_out = first._validation_set(
+        validation.get("X_val"),
+        validation.get("y_val"),
+        validation.get("sample_weight_val"),
+        data,
+    )
+    errors: list[ValueError | None] = []
+    for model, trained in zip(
+        models, train_together(models, data, validation=held_out), strict=True
+    ):
+        if isinstance(trained, ValueError):
+            errors.append(trained)
+            continue
+        model.__dict__.update(features)
+        model._keep_fit(trained, data.target)
+        if not model.converged_:
+            model._warn_of_no_convergence(trained.result)
+        errors.append(None)
+    return errors
+
+
+def fit_and_score_stack(
+    models: Sequence[RegularizedMLPClassifier],
+    X: Any,
+    y: Any,
+    split: tuple[Array, Array],
+    arguments: Sequence[dict[str, Any]],
+    validation: dict[str, Any],
+    *,
+    fit_params: dict[str, Any],
+    **scoring: Any,
+) -> list[dict[str, Any]]:
+    """Results of scikit-learn's function for each model, all fitted as one stack."""
+    train, test = split
+    seconds = None
+    if len(models) > 1:
+        for model, of_model in zip(models, arguments, strict=True):
+            model.set_params(**clone(of_model["parameters"], safe=False))
+        X_train, y_train = _safe_split(models[0], X, y, train)
+        weights = _check_method_params(X, fit_params, indices=train)
+        start = time.time()
+        try:
+            errors = _fit_together(models, X_train, y_train, **weights, **validation)
+        except ValueError:
+            # One by one each has its own error, or none.
+            pass
+        else:
+            seconds = (time.time() - start) / len(models)
+            for model, error in zip(models, errors, strict=True):
+                _fit_once(model, partial(_return_or_raise, model, error))
+    if seconds is None and validation:
+        # As fit parameters they would be cut up with the rows.
+        for model in models:
+            _fit_once(model, partial(type(model).fit, model, **validation))
+    results = []
+    for model, of_model in zip(models, arguments, strict=True):
+        result = _fit_and_score(
+            model,
+            X,
+            y,
+            train=train,
+            test=test,
+            fit_params=fit_params,
+            return_n_test_samples=True,
+            return_times=True,
+            **of_model,
+            **scoring,
+        )
+        if seconds is not None:
+            result["fit_time"] = seconds
+        results.append(result)
+    return results
+
+
+def _fit_once(model: RegularizedMLPClassifier, fit: Callable[..., Any]) -> None:
+    """Put ``fit`` in the place of the model's own for the next call."""
+
+    def next_fit(*args: Any, **kwargs: Any) -> Any:
+        del model.__dict__["fit"]
+        return fit(*args, **kwargs)
+
+    model.__dict__["fit"] = next_fit
+
+
+def _return_or_raise(
+    model: RegularizedMLPClassifier, error: ValueError | None, *_: Any, **__: Any
+) -> RegularizedMLPClassifier:
+    if error is not None:
+        raise error
+    return model
