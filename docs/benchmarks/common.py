@@ -8,10 +8,13 @@ import os
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +44,15 @@ def interleaved(
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def turns(
+    runs: Mapping[str, Callable[[], object]], repeats: int
+) -> dict[str, np.ndarray]:
+    """:func:`interleaved` as arrays, for ratios; no fit needs to converge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return {k: np.array(v) for k, v in interleaved(runs, repeats).items()}
 
 
 def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -24,7 +24,6 @@ results/fit.png.
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments, interleaved, report
+from common import arguments, report, turns
 from matplotlib.figure import Figure
 from scipy.sparse import csr_array, random_array
 from sklearn.datasets import (
@@ -41,7 +40,6 @@ from sklearn.datasets import (
     make_classification,
     make_moons,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import minmax_scale
 
@@ -254,12 +252,6 @@ def run_floor(case: Case, X: np.ndarray, y: np.ndarray) -> None:
             np.matmul(errors[layer], activations[layer].T, out=gradients[layer])
             if layer:
                 np.matmul(weights[layer].T, errors[layer], out=errors[layer - 1])
-
-
-def turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return {k: np.array(v) for k, v in interleaved(runs, repeats).items()}
 
 
 def measure(case: Case, repeats: int) -> dict[str, object]:
