@@ -304,9 +304,10 @@ def _moved(
 ) -> _Steps:
     """The steps of those left, in a smaller stack."""
     for run in going:
-        # A copy of its own: a view would keep all of the old stack.
-        run.result.theta = run.result.theta.copy()
-        flush_subnormals(run.result.theta)
+        if run not in left:
+            # A copy of its own: a view would keep all of the old stack.
+            run.result.theta = run.result.theta.copy()
+            flush_subnormals(run.result.theta)
     stack = smaller([run.number for run in left])
     steps = steps.moved_to(stack, [run.place for run in left])
     for run, place in zip(left, stack.places, strict=True):
