@@ -494,11 +494,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             before = self._before if goes_on else None
             trained = train(self, data, before, validation=validation, task=task)
             self._keep_fit(trained, data.target)
-        if trained.result.interrupt is not None:
-            raise trained.result.interrupt
-        task.close()
-        if not self.converged_:
-            self._warn_of_no_convergence(trained.result)
+        self._end_fit(trained.result, task)
         return self
 
     def _keep_fit(self, trained: Trained, target: Target) -> None:
@@ -514,6 +510,14 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             self.best_n_iter_ = result.best_epoch
         else:
             self.best_loss_ = min(result.loss_curve, default=result.loss)
+
+    def _end_fit(self, result: Result, task: FitTask, stacklevel: int = 5) -> None:
+        """Raise an interrupt again; close the task; warn if it has not converged."""
+        if result.interrupt is not None:
+            raise result.interrupt
+        task.close()
+        if not result.converged:
+            self._warn_of_no_convergence(result, stacklevel)
 
     @available_if_incremental
     @_fit_context(prefer_skip_nested_validation=True)
@@ -695,7 +699,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         else:
             self.__dict__.pop("_training_state", None)
 
-    def _warn_of_no_convergence(self, result: Result) -> None:
+    def _warn_of_no_convergence(self, result: Result, stacklevel: int) -> None:
         remedy = f"Raise max_iter={self.max_iter} or tol={self.tol}, or set "
         remedy += "learning_rate='cosine', which is done at max_iter."
         if self.solver == "lbfgs":
@@ -707,7 +711,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             f"solver={self.solver!r} stopped after {result.n_epochs} iterations "
             f"before it had converged. {remedy}",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
     # Prediction: a chunk of rows at a time, always without dropout.

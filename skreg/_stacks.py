@@ -61,7 +61,7 @@ def _fit_together(
         model.__dict__.update(features)
         model._keep_fit(trained, data.target)
         if not model.converged_:
-            model._warn_of_no_convergence(trained.result)
+            model._warn_of_no_convergence(trained.result, stacklevel=3)
         errors.append(None)
     return errors
 
