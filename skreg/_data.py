@@ -124,6 +124,13 @@ def check_weight(
     """Finite, non-negative weights with a positive and finite sum, or None."""
     if sample_weight is None:
         return None
+    weight = row_weights(sample_weight, X, name)
+    check_total(_total(weight), name)
+    return weight
+
+
+def row_weights(sample_weight: ArrayLike, X: Any, name: str = "sample_weight") -> Array:
+    """Finite, non-negative weights, one for each row of X."""
     try:
         weight: Array = _check_sample_weight(sample_weight, X, dtype=np.float64)
     except ValueError as error:
@@ -134,13 +141,16 @@ def check_weight(
             f"Negative values in {name}: row {row} has {weight[row]}. Weights must be "
             "at least 0."
         )
-    _check_total(weight, name)
     return weight
 
 
-def _check_total(weight: Array, name: str) -> None:
+def _total(weight: Array) -> float:
     with np.errstate(over="ignore"):
-        total = weight.sum()
+        return float(weight.sum())
+
+
+def check_total(total: float, name: str) -> None:
+    """The total weight is positive and finite."""
     if not 0 < total < math.inf:
         raise ValueError(
             f"The values in {name} add up to {total}; at least one must be positive, "
@@ -148,17 +158,36 @@ def _check_total(weight: Array, name: str) -> None:
         )
 
 
+def class_counts(codes: Array, sample_weight: Array | None, target: Target) -> Array:
+    """The rows and the weight of each class, of shape (1, 2, n_classes).
+
+    In multilabel problems those of 0 and of 1 for each label, (n_labels, 2, 2). Counts
+    of parts of the rows add up.
+    """
+    columns, n_classes = codes[:, np.newaxis], len(target.classes)
+    if codes.ndim == 2:
+        columns, n_classes = codes, 2
+    return np.array(
+        [
+            [np.bincount(column, of_row, n_classes) for of_row in (None, sample_weight)]
+            for column in columns.T
+        ],
+        dtype=np.float64,
+    )
+
+
 def class_factors(
-    class_weight: Any, codes: Array, sample_weight: Array | None, target: Target
+    class_weight: Any, counts: Array, target: Target
 ) -> tuple[Array, ...]:
     """The weight of each class; in multilabel problems of 0 and 1, for each label.
 
-    'balanced' is total weight / (number of classes * weight of the class).
+    'balanced' is total weight / (number of classes * weight of the class). ``counts``
+    are those of :func:`class_counts`.
     """
-    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
-    if codes.ndim == 1:
-        return (_class_factors(class_weight, codes, weight, target.classes),)
-    n_labels = codes.shape[1]
+    if target.kind != "multilabel":
+        (of_classes,) = counts
+        return (_class_factors(class_weight, of_classes, target.classes),)
+    n_labels = len(counts)
     of_labels = class_weight
     if isinstance(class_weight, str):
         of_labels = [class_weight] * n_labels
@@ -168,22 +197,20 @@ def class_factors(
             "a list of as many dicts, {0: ..., 1: ...}."
         )
     return tuple(
-        _class_factors(of_label, column, weight, np.array([0, 1]))
-        for of_label, column in zip(of_labels, codes.T, strict=True)
+        _class_factors(of_label, of_counts, np.array([0, 1]))
+        for of_label, of_counts in zip(of_labels, counts, strict=True)
     )
 
 
-def _class_factors(
-    class_weight: Any, codes: Array, weight: Array, classes: Array
-) -> Array:
-    n_rows = np.bincount(codes, minlength=len(classes))
-    totals = np.bincount(codes, weights=weight, minlength=len(classes))
+def _class_factors(class_weight: Any, counts: Array, classes: Array) -> Array:
+    n_rows, totals = counts
     if isinstance(class_weight, str):
         # compute_class_weight takes no sample weights in scikit-learn 1.6.
         with np.errstate(divide="ignore"):
             factors = totals.sum() / np.count_nonzero(n_rows) / totals
     else:
-        factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+        present = classes[n_rows > 0]
+        factors = compute_class_weight(class_weight, classes=classes, y=present)
     wrong = (n_rows > 0) & ~((totals > 0) & (factors > 0) & np.isfinite(factors))
     if wrong.any():
         index = int(np.argmax(wrong))
@@ -196,7 +223,7 @@ def _class_factors(
     return np.where(n_rows > 0, factors, 1.0)
 
 
-def _times_factors(
+def times_factors(
     sample_weight: Array | None, codes: Array, factors: tuple[Array, ...] | None
 ) -> Array | None:
     """Each row's weight times the weights of its class or labels."""
@@ -207,8 +234,21 @@ def _times_factors(
     with np.errstate(over="ignore", under="ignore"):
         for factor, column in zip(factors, columns, strict=True):
             weight = weight * factor[column]
-    _check_total(weight, "sample_weight times class_weight")
     return weight
+
+
+def prior_logits(target: Target, class_totals: Array, total_weight: float) -> Array:
+    """The logits (n_outputs,) that predict the frequency of each class.
+
+    Frequencies are by weight, and a thousandth is added to each, for a class that has
+    no row here.
+    """
+    frequencies = class_totals / total_weight + 1e-3
+    logits: Array = np.log(frequencies)
+    if target.kind == "multilabel":
+        return logits - np.log(1 + 2e-3 - frequencies)
+    logits -= logits[0] if target.kind == "binary" else logits.mean()
+    return logits[-target.n_outputs :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,25 +290,19 @@ class TrainingSet:
             return float(self.n_rows)
         return float(self.weight[self._selected].sum())
 
-    def prior_logits(self) -> Array:
-        """The logits (n_outputs,) that predict the frequency of each class.
-
-        Frequencies are by weight, and a thousandth is added to each, for a class that
-        has no row here.
-        """
+    def class_totals(self) -> Array:
+        """The weight of the rows of each class, or of each label."""
         rows = self._selected
         y = self.y[rows]
         weight = None if self.weight is None else self.weight[rows]
-        logits: Array
-        if self.target.kind == "multilabel":
-            present = np.average(y, axis=0, weights=weight) + 1e-3
-            logits = np.log(present) - np.log(1 + 2e-3 - present)
-            return logits
-        n_classes = len(self.target.classes)
-        frequencies = np.bincount(y, weight, n_classes) / self.total_weight
-        logits = np.log(frequencies + 1e-3)
-        logits -= logits[0] if self.target.kind == "binary" else logits.mean()
-        return logits[-self.target.n_outputs :]
+        if self.target.kind != "multilabel":
+            return np.bincount(y, weight, len(self.target.classes))
+        present: Array = y.sum(axis=0) if weight is None else weight @ y
+        return present
+
+    def prior_logits(self) -> Array:
+        """The logits (n_outputs,) that predict the frequency of each class."""
+        return prior_logits(self.target, self.class_totals(), self.total_weight)
 
     def split(
         self, fraction: float, random_state: int
@@ -278,6 +312,19 @@ class TrainingSet:
         Each class with two rows or more has at least one in validation and one in
         training. A class with a single row stays in training.
         """
+        n_rows = self.strata()
+        return self.split_off(validation_rows(n_rows, fraction), random_state)
+
+    def strata(self) -> Array:
+        """How many rows each class has; in multilabel problems, one stratum of all."""
+        if self.target.kind == "multilabel":
+            return np.array([self.n_rows])
+        return np.bincount(self.y[self._selected], minlength=len(self.target.classes))
+
+    def split_off(
+        self, n_validation: Array, random_state: int
+    ) -> tuple[TrainingSet, TrainingSet]:
+        """Training rows, and so many rows of each stratum for validation."""
         rows = self.rows
         if rows is None:
             rows = np.arange(self.n_rows, dtype=row_type(self.n_rows))
@@ -286,28 +333,31 @@ class TrainingSet:
             codes = self.y[self._selected]
         # One stream for all classes, so that each has its own choice of rows.
         stream = np.random.RandomState(random_state)
-        validation = []
-        for members in (np.flatnonzero(codes == code) for code in np.unique(codes)):
-            if len(members) > 1 and fraction > 0:
-                n_validation = max(1, round(fraction * len(members)))
-                chosen = sample_without_replacement(
-                    len(members),
-                    min(n_validation, len(members) - 1),
-                    random_state=stream,
-                )
-                validation.append(members[chosen])
-        if not validation:
-            raise ValueError(
-                f"early_stopping=True with validation_fraction={fraction} leaves no "
-                f"rows for validation: there are {len(rows)} rows, and a class needs "
-                "two to be split. Give more rows, or set early_stopping=False."
-            )
         is_validation = np.zeros(len(rows), dtype=bool)
-        is_validation[np.concatenate(validation)] = True
+        for code in np.flatnonzero(n_validation):
+            members = np.flatnonzero(codes == code)
+            chosen = sample_without_replacement(
+                len(members), n_validation[code], random_state=stream
+            )
+            is_validation[members[chosen]] = True
         return (
             replace(self, rows=rows[~is_validation]),
             replace(self, rows=rows[is_validation]),
         )
+
+
+def validation_rows(n_rows: Array, fraction: float) -> Array:
+    """How many of the rows of each stratum are for validation."""
+    n_validation: Array = np.maximum(1, np.rint(fraction * n_rows).astype(int))
+    n_validation = np.minimum(n_validation, n_rows - 1)
+    n_validation[(n_rows < 2) | (fraction == 0)] = 0
+    if not n_validation.any():
+        raise ValueError(
+            f"early_stopping=True with validation_fraction={fraction} leaves no "
+            f"rows for validation: there are {n_rows.sum()} rows, and a class needs "
+            "two to be split. Give more rows, or set early_stopping=False."
+        )
+    return n_validation
 
 
 def training_set(
@@ -333,8 +383,10 @@ def training_set(
         codes = _codes(target, y, rows)
     factors = None
     if class_weight is not None:
-        factors = class_factors(class_weight, codes, given, target)
-    weight = _times_factors(given, codes, factors)
+        factors = class_factors(
+            class_weight, class_counts(codes, given, target), target
+        )
+    weight = _checked_times_factors(given, codes, factors)
     return TrainingSet(X, codes, given, weight, rows, target, factors)
 
 
@@ -348,13 +400,22 @@ def _codes(target: Target, y: Array, rows: Array | None) -> Array:
     return codes
 
 
+def _checked_times_factors(
+    sample_weight: Array | None, codes: Array, factors: tuple[Array, ...] | None
+) -> Array | None:
+    weight = times_factors(sample_weight, codes, factors)
+    if weight is not None and factors is not None:
+        check_total(_total(weight), "sample_weight times class_weight")
+    return weight
+
+
 def validation_set(
     X: Any, y: Array, sample_weight: ArrayLike | None, training: TrainingSet
 ) -> TrainingSet:
     """The rows ``X_val``, with the classes and class weights of the training set."""
     codes = training.target.encode(y, "y_val")
     given = check_weight(sample_weight, X, "sample_weight_val")
-    weight = _times_factors(given, codes, training.factors)
+    weight = _checked_times_factors(given, codes, training.factors)
     return TrainingSet(X, codes, given, weight, _positive_rows(given), training.target)
 
 
