@@ -89,11 +89,7 @@ def check_y(y: Any) -> Array:
     try:
         check_classification_targets(y)
     except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
-        raise ValueError(
-            f"y has labels of the types {', '.join(kinds)}, which have no order among "
-            "them: give all strings, or all numbers."
-        ) from error
+        raise mixed_labels(y) from error
     if type_of_target(y) == "multiclass-multioutput":
         raise ValueError(
             f"y has the shape {y.shape} and more than two values in a column: several "
@@ -109,6 +105,15 @@ def check_y(y: Any) -> Array:
         )
     checked: Array = y
     return checked
+
+
+def mixed_labels(y: Any) -> ValueError:
+    """What to say of labels that cannot be put in order."""
+    kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+    return ValueError(
+        f"y has labels of the types {', '.join(kinds)}, which have no order among "
+        "them: give all strings, or all numbers."
+    )
 
 
 def infer_target(y: Array) -> Target:
@@ -223,12 +228,10 @@ def _class_factors(class_weight: Any, counts: Array, classes: Array) -> Array:
     return np.where(n_rows > 0, factors, 1.0)
 
 
-def times_factors(
-    sample_weight: Array | None, codes: Array, factors: tuple[Array, ...] | None
-) -> Array | None:
+def _times_factors(
+    sample_weight: Array | None, codes: Array, factors: tuple[Array, ...]
+) -> Array:
     """Each row's weight times the weights of its class or labels."""
-    if factors is None:
-        return sample_weight
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
     columns = [codes] if codes.ndim == 1 else codes.T
     with np.errstate(over="ignore", under="ignore"):
@@ -288,7 +291,12 @@ class TrainingSet:
         """The m that divides ``lambd``."""
         if self.weight is None:
             return float(self.n_rows)
-        return float(self.weight[self._selected].sum())
+        return _total(self.weight[self._selected])
+
+    def with_factors(self, factors: tuple[Array, ...]) -> TrainingSet:
+        """With the weights of the classes or labels, :func:`class_factors`."""
+        weight = _times_factors(self.sample_weight, self.y, factors)
+        return replace(self, weight=weight, factors=factors)
 
     def class_totals(self) -> Array:
         """The weight of the rows of each class, or of each label."""
@@ -373,21 +381,39 @@ def training_set(
     the rows that are left.
     """
     given = check_weight(sample_weight, X)
-    rows = _positive_rows(given)
+    # With class weights, a class that has no weight left is an error.
+    every = target is None and class_weight is not None
     if target is None:
-        # With class weights, a class that has no weight left is an error.
-        every = rows is None or class_weight is not None
-        target = infer_target(y if every else y[rows])
-        codes = target.encode(y) if every else _codes(target, y, rows)
-    else:
-        codes = _codes(target, y, rows)
-    factors = None
+        target = infer_target(y if every else with_weight(y, given))
+    data = encoded_set(X, y, given, target, every_row=every)
     if class_weight is not None:
-        factors = class_factors(
-            class_weight, class_counts(codes, given, target), target
-        )
-    weight = _checked_times_factors(given, codes, factors)
-    return TrainingSet(X, codes, given, weight, rows, target, factors)
+        counts = class_counts(data.y, given, target)
+        data = data.with_factors(class_factors(class_weight, counts, target))
+        check_class_weighted(data.total_weight)
+    return data
+
+
+def with_weight(y: Array, weight: Array | None) -> Array:
+    """The y of the rows whose weight is not 0."""
+    rows = _positive_rows(weight)
+    return y if rows is None else y[rows]
+
+
+def encoded_set(
+    X: Any, y: Array, weight: Array | None, target: Target, *, every_row: bool
+) -> TrainingSet:
+    """The training set without class weights; the weights are checked already.
+
+    ``every_row`` says that rows of weight 0, too, are of the classes of the target.
+    """
+    rows = _positive_rows(weight)
+    codes = _codes(target, y, None if every_row else rows)
+    return TrainingSet(X, codes, weight, weight, rows, target)
+
+
+def check_class_weighted(total: float) -> None:
+    """The total weight is positive and finite, class weights included."""
+    check_total(total, "sample_weight times class_weight")
 
 
 def _codes(target: Target, y: Array, rows: Array | None) -> Array:
@@ -400,23 +426,17 @@ def _codes(target: Target, y: Array, rows: Array | None) -> Array:
     return codes
 
 
-def _checked_times_factors(
-    sample_weight: Array | None, codes: Array, factors: tuple[Array, ...] | None
-) -> Array | None:
-    weight = times_factors(sample_weight, codes, factors)
-    if weight is not None and factors is not None:
-        check_total(_total(weight), "sample_weight times class_weight")
-    return weight
-
-
 def validation_set(
     X: Any, y: Array, sample_weight: ArrayLike | None, training: TrainingSet
 ) -> TrainingSet:
     """The rows ``X_val``, with the classes and class weights of the training set."""
     codes = training.target.encode(y, "y_val")
     given = check_weight(sample_weight, X, "sample_weight_val")
-    weight = _checked_times_factors(given, codes, training.factors)
-    return TrainingSet(X, codes, given, weight, _positive_rows(given), training.target)
+    data = TrainingSet(X, codes, given, given, _positive_rows(given), training.target)
+    if training.factors is not None:
+        data = data.with_factors(training.factors)
+        check_class_weighted(data.total_weight)
+    return data
 
 
 def _positive_rows(weight: Array | None) -> Array | None:
