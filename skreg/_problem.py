@@ -38,9 +38,25 @@ Array = NDArray[Any]
 _AUTO_BATCH_SIZE = 200
 
 
+class Site(NamedTuple):
+    """Where the rows lie, as the functions that reach them there.
+
+    ``objective`` has the parameters of :class:`Objective`. ``batches(settings, rows,
+    layout, generator)`` gives what a solver takes; ``score(settings, objective, rows)``
+    the score at the objective's θ, or None without rows; ``magnitudes(rows)`` the
+    largest magnitude in each column of X.
+    """
+
+    objective: Callable[..., Objective]
+    batches: Callable[..., Any]
+    score: Callable[..., Score | None]
+    magnitudes: Callable[[Any], Array]
+
+
 class Problem(NamedTuple):
     """What is trained, and on which rows.
 
+    The rows are of the type :class:`TrainingSet`, or lie elsewhere, at their ``site``.
     ``lambds`` (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading
     axis for the networks of a stack, which share all the rest.
     """
@@ -50,11 +66,12 @@ class Problem(NamedTuple):
     lambds: Array
     keep_probs: Array
     streams: Streams
-    training: TrainingSet
-    validation: TrainingSet | None
+    training: Any
+    validation: Any
+    site: Site
 
 
-def network_of(settings: Any, data: TrainingSet) -> tuple[Layout, Array, Array]:
+def network_of(settings: Any, data: Any) -> tuple[Layout, Array, Array]:
     """The layout, and ``lambd`` and ``keep_prob`` of each layer, checked."""
     hidden_units = hidden_layers(settings.hidden_layer_sizes)
     lambds = lambd_by_layer(settings.lambd, len(hidden_units) + 1)
@@ -65,13 +82,14 @@ def network_of(settings: Any, data: TrainingSet) -> tuple[Layout, Array, Array]:
 
 
 def split(
-    settings: Any,
-    data: TrainingSet,
-    validation: TrainingSet | None,
-    streams: Streams,
-) -> tuple[TrainingSet, TrainingSet | None]:
+    settings: Any, data: Any, validation: Any, streams: Streams
+) -> tuple[Any, Any]:
+    """The rows for training and for validation, those given or a part of ``data``."""
     if settings.early_stopping and validation is None:
-        return data.split(settings.validation_fraction, streams.split_seed)
+        training, validation = data.split(
+            settings.validation_fraction, streams.split_seed
+        )
+        return training, validation
     return data, validation
 
 
@@ -91,7 +109,7 @@ def start_of(problem: Problem, *, from_frequencies: bool) -> Array:
 def objective_of(problem: Problem, theta: Array) -> Objective:
     settings, layout, training = problem.settings, problem.layout, problem.training
     decay = layout.for_each_weight(problem.lambds) / training.total_weight
-    return Objective(
+    return problem.site.objective(
         layout,
         ACTIVATIONS[settings.activation],
         OUTPUTS[training.target.kind],
@@ -119,11 +137,12 @@ def stack_of(problem: Problem, theta: Array) -> Stack:
 
 
 def scores_of(problem: Problem, objective: Objective) -> dict[str, Any]:
-    settings = problem.settings
+    """What scores the rows for validation, and those of training, after each epoch."""
+    settings, score = problem.settings, problem.site.score
     training = problem.training if settings.train_scores else None
     return {
-        "validate": _score(settings, objective, problem.validation),
-        "train_score": _score(settings, objective, training),
+        "validate": score(settings, objective, problem.validation),
+        "train_score": score(settings, objective, training),
     }
 
 
@@ -160,22 +179,31 @@ def _optimizer(settings: Any, objective: Objective) -> SGD | Adam:
     )
 
 
-def batches_of(problem: Problem) -> Batches:
-    settings, training = problem.settings, problem.training
-    return Batches(
-        training,
-        _batch_size(settings, training),
-        chunk_rows=chunk_rows(problem.layout, training.X),
-        generator=problem.streams.order if settings.shuffle else None,
+def batches_of(problem: Problem) -> Any:
+    """The rows for training, batch by batch."""
+    return problem.site.batches(
+        problem.settings, problem.training, problem.layout, problem.streams.order
     )
 
 
-def _batch_size(settings: Any, training: TrainingSet) -> int:
+def rows_of_batch(settings: Any, n_rows: int) -> int:
+    """``batch_size`` as a number of rows."""
     if settings.batch_size == "full" or settings.solver == "lbfgs":
-        return training.n_rows
+        return n_rows
     if settings.batch_size == "auto":
-        return min(_AUTO_BATCH_SIZE, training.n_rows)
-    return min(int(settings.batch_size), training.n_rows)
+        return min(_AUTO_BATCH_SIZE, n_rows)
+    return min(int(settings.batch_size), n_rows)
+
+
+def _batches(
+    settings: Any, training: TrainingSet, layout: Layout, order: np.random.Generator
+) -> Batches:
+    return Batches(
+        training,
+        rows_of_batch(settings, training.n_rows),
+        chunk_rows=chunk_rows(layout, training.X),
+        generator=order if settings.shuffle else None,
+    )
 
 
 def _max_norm(settings: Any, objective: Objective) -> Callable[[], None] | None:
@@ -266,5 +294,19 @@ def stack_size(settings: Any, data: TrainingSet) -> int:
     if settings.solver == "lbfgs" or issparse(data.X):
         return 1
     layout, _, _ = network_of(settings, data)
-    most_rows = min(_batch_size(settings, data), chunk_rows(layout, data.X))
+    most_rows = min(rows_of_batch(settings, data.n_rows), chunk_rows(layout, data.X))
     return networks_at_once(layout, most_rows, data.X.dtype)
+
+
+def column_magnitudes(data: TrainingSet) -> Array:
+    """The largest magnitude in each column of X."""
+    X = data.X
+    largest = abs(X.max(axis=0)), abs(X.min(axis=0))
+    if issparse(X):
+        largest = tuple(row.toarray().ravel() for row in largest)
+    magnitudes: Array = np.maximum(*largest)
+    return magnitudes
+
+
+# Rows in the memory of this process.
+HERE = Site(Objective, _batches, _score, column_magnitudes)

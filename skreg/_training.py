@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.sparse import issparse
 
 from skreg._batches import Batches
 from skreg._data import TrainingSet
 from skreg._observers import FitTask, PrintedEpochs
 from skreg._parameters import Layer, Layout, theta_of
 from skreg._problem import (
+    HERE,
     Problem,
+    Site,
     batches_of,
+    column_magnitudes,
     model_attributes,
     network_of,
     objective_of,
@@ -65,17 +67,19 @@ class Trained(NamedTuple):
 
 def train(
     settings: Any,
-    data: TrainingSet,
+    data: Any,
     before: Before | None = None,
     *,
-    validation: TrainingSet | None = None,
+    validation: Any = None,
     task: FitTask | None = None,
     incremental: bool = False,
+    site: Site = HERE,
 ) -> Trained:
     """One run of ``settings.solver``, or one epoch if ``incremental``.
 
     ``settings`` is the estimator, whose parameters are read and not written. With
-    ``early_stopping`` and without ``validation``, ``data`` is split.
+    ``early_stopping`` and without ``validation``, ``data`` is split. It is a
+    :class:`TrainingSet`, or rows that lie elsewhere and come with their ``site``.
     """
     layout, lambds, keep_probs = network_of(settings, data)
     if len(data.target.classes) == 1:
@@ -88,7 +92,7 @@ def train(
         streams = streams.restored(state["streams"])
     training, validation = split(settings, data, validation, streams)
     problem = Problem(
-        settings, layout, lambds, keep_probs, streams, training, validation
+        settings, layout, lambds, keep_probs, streams, training, validation, site
     )
     if before is None:
         theta = start_of(problem, from_frequencies=not incremental)
@@ -106,7 +110,7 @@ def train(
             result, state = _run_epochs(
                 problem, theta, batches, watched, state, incremental=incremental
             )
-    _check(result, settings, data)
+    _check(result, settings, lambda: site.magnitudes(data))
     if state is not None:
         state["streams"] = streams.state()
     return Trained(result, layout.layers(result.theta), state)
@@ -132,7 +136,9 @@ def train_together(
     streams = random_streams(first.random_state)
     training, validation = split(first, data, validation, streams)
     lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
-    problem = Problem(first, layout, lambds, keep_probs, streams, training, validation)
+    problem = Problem(
+        first, layout, lambds, keep_probs, streams, training, validation, HERE
+    )
     start = start_of(problem, from_frequencies=True)
 
     def smaller(numbers: Sequence[int]) -> Stack:
@@ -156,7 +162,7 @@ def train_together(
         if result.interrupt is not None:
             raise result.interrupt
         try:
-            _check(result, each, data)
+            _check(result, each, lambda: column_magnitudes(data))
             found.append(Trained(result, layout.layers(result.theta), None))
         except ValueError as error:
             found.append(error)
@@ -264,10 +270,14 @@ def _plateau(settings: Any, *, incremental: bool = False) -> Plateau:
     return Plateau(settings.tol, patience)
 
 
-def _check(result: Result, settings: Any, data: TrainingSet) -> None:
-    """Raise ValueError if the run led nowhere."""
+def _check(result: Result, settings: Any, magnitudes: Callable[[], Array]) -> None:
+    """Raise ValueError if the run led nowhere.
+
+    ``magnitudes()`` is the largest magnitude in each column of X.
+    """
     if result.diverged is not None:
-        raise ValueError(_divergence_text(result.diverged, settings, data.X))
+        text = _divergence_text(result.diverged, settings, magnitudes())
+        raise ValueError(text)
     if result.validation_scores and not result.best_epoch:
         raise ValueError(
             f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
@@ -290,11 +300,7 @@ def _theta_of_before(
     return theta_of(before.coefs, before.intercepts, dtype)
 
 
-def _divergence_text(error: DivergedError, settings: Any, X: Any) -> str:
-    largest = abs(X.max(axis=0)), abs(X.min(axis=0))
-    if issparse(X):
-        largest = tuple(row.toarray().ravel() for row in largest)
-    magnitudes = np.maximum(*largest)
+def _divergence_text(error: DivergedError, settings: Any, magnitudes: Array) -> str:
     column = int(magnitudes.argmax())
     names = getattr(settings, "feature_names_in_", None)
     name = "" if names is None else f" ({names[column]!r})"
