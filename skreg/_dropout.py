@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.sparse import issparse
+from scipy.sparse import hstack, issparse
 
 Array = NDArray[Any]
 
@@ -144,6 +145,91 @@ def _draw(
     for words in buffers.words:
         words[...] = bit_generator.random_raw(words.size)
     np.less_equal(buffers.integers, last_kept, out=buffers.kept)
+
+
+class _RowBlocks:
+    """A stream for each block of ``size`` rows; the next row has the number first."""
+
+    def __init__(self, seed: Sequence[int], first: int, size: int) -> None:
+        self.size = size
+        self._seed = seed
+        self._next = first
+
+    def take(self, n_rows: int) -> Iterator[tuple[int, slice, slice]]:
+        """The next rows, block by block: the number of the first; which rows they are
+        of those taken, and which of the block.
+        """
+        first, stop = self._next, self._next + n_rows
+        self._next = stop
+        for start in range(first - first % self.size, stop, self.size):
+            low, high = max(first, start), min(stop, start + self.size)
+            yield (
+                low,
+                slice(low - first, high - first),
+                slice(low - start, high - start),
+            )
+
+    def stream(self, row: int) -> np.random.BitGenerator:
+        return np.random.SFC64(np.random.SeedSequence([*self._seed, row]))
+
+
+class BlockMasks:
+    """The masks of rows that have numbers, the same in whatever pieces they come.
+
+    Each block of ``size`` rows has a stream of its own, whose seed is ``seed`` and the
+    number of the block's first row. A call is for the rows that follow those of the
+    call before; the first begins with the row ``first``.
+    """
+
+    def __init__(
+        self, masks: Masks, seed: Sequence[int], first: int, size: int
+    ) -> None:
+        self._masks = copy.deepcopy(masks)
+        self._blocks = _RowBlocks(seed, first, size)
+        self._whole: Array | None = None
+
+    def __call__(self, D: Array) -> None:
+        """Fill D of shape (..., n_units, n_samples)."""
+        blocks = self._blocks
+        if self._whole is None:
+            self._whole = np.empty((*D.shape[:-1], blocks.size), dtype=D.dtype)
+        for row, rows, of_block in blocks.take(D.shape[-1]):
+            self._masks.bit_generator = blocks.stream(row - of_block.start)
+            self._masks(self._whole)
+            D[..., rows] = self._whole[..., of_block]
+
+
+class BlockInputMasks:
+    """Drops input values, alike for the same row in whatever pieces the rows come.
+
+    Blocks are those of :class:`BlockMasks`. The stored values of a sparse X have a
+    stream for each piece of a block that comes, seeded by its first row.
+    """
+
+    def __init__(
+        self, masks: InputMasks, seed: Sequence[int], first: int, size: int
+    ) -> None:
+        self._masks = copy.deepcopy(masks)
+        self._blocks = _RowBlocks(seed, first, size)
+        self._ones: Array | None = None
+
+    def __call__(self, X: Any) -> Any:
+        """X of shape (n_x, n_samples) with masks applied; X is not changed."""
+        blocks, masks = self._blocks, self._masks
+        if issparse(X):
+            pieces = []
+            for row, rows, _ in blocks.take(X.shape[1]):
+                masks.bit_generator = blocks.stream(row)
+                pieces.append(masks(X[:, rows]))
+            return hstack(pieces, format=X.format)
+        if self._ones is None:
+            self._ones = np.ones((blocks.size, X.shape[0]), dtype=X.dtype).T
+        dropped = np.empty(X.T.shape, dtype=X.dtype).T
+        for row, rows, of_block in blocks.take(X.shape[1]):
+            masks.bit_generator = blocks.stream(row - of_block.start)
+            D = masks(self._ones)
+            np.multiply(X[:, rows], D[:, of_block], out=dropped[:, rows])
+        return dropped
 
 
 def documents_masks(
