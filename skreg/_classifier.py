@@ -504,12 +504,9 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         self.n_iter_ = result.n_epochs
         self.loss_curve_ = result.loss_curve
         self.converged_ = result.converged
-        self.best_n_iter_ = result.n_epochs
-        self.best_loss_: float | None = None
-        if self.early_stopping:
-            self.best_n_iter_ = result.best_epoch
-        else:
-            self.best_loss_ = min(result.loss_curve, default=result.loss)
+        early = self.early_stopping
+        self.best_n_iter_ = result.best_epoch if early else result.n_epochs
+        self.best_loss_ = None if early else min(result.loss_curve, default=result.loss)
 
     def _end_fit(self, result: Result, task: FitTask, stacklevel: int = 5) -> None:
         """Raise an interrupt again; close the task; warn if it has not converged."""

@@ -16,6 +16,8 @@ TABLE = [
     ["__init__"],
     ["__main__"],
     ["onnx", "dask"],
+    ["_remote"],
+    ["_partitions"],
     ["_displays"],
     ["_search"],
     ["_stacks"],
@@ -44,7 +46,17 @@ ROW = {name: row for row, names in enumerate(TABLE) for name in names}
 # The command is a user of the package: it imports the public names, which stand above.
 USERS_OF_THE_PACKAGE = {"__main__"}
 
-OPTIONAL = {"dask", "matplotlib", "onnx", "onnxruntime", "pandas", "skl2onnx", "torch"}
+OPTIONAL = {
+    "dask",
+    "distributed",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "skl2onnx",
+    "torch",
+}
 MOST_LINES = 400
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -15,7 +15,16 @@ import skreg
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {"numpy", "scikit-learn", "scipy", "joblib", "threadpoolctl"}
-OPTIONAL = {"dask", "matplotlib", "onnx", "pandas", "skl2onnx", "torch"}
+OPTIONAL = {
+    "dask",
+    "distributed",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "pyarrow",
+    "skl2onnx",
+    "torch",
+}
 TOP_LEVEL = {
     "CHANGELOG.md",
     "LICENSE",
@@ -100,7 +109,7 @@ def test_core_dependencies_of_the_installed_package(distribution):
 
 
 def test_extras(project):
-    assert {"plot", "test", "docs", "bench", "dev"} <= set(
+    assert {"plot", "distributed", "test", "docs", "bench", "dev"} <= set(
         project["optional-dependencies"]
     )
 

@@ -1,0 +1,386 @@
+"""The partitions of Dask collections → training sets, each where its rows lie.
+
+The functions that run on the workers depend on their arguments alone, so that Dask may
+run them again, and anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.validation import validate_data
+
+from skreg._classifier import RegularizedMLPClassifier
+from skreg._data import (
+    Target,
+    TrainingSet,
+    check_total,
+    class_counts,
+    class_factors,
+    encoded_set,
+    infer_target,
+    mixed_labels,
+    prior_logits,
+    row_weights,
+    validation_rows,
+    with_weight,
+)
+
+Array = NDArray[Any]
+
+
+# The collections, partition by partition -------------------------------------------
+
+
+class Collections(NamedTuple):
+    """X, y and the weights with the same partitions, and what names the columns."""
+
+    partitions: list[tuple[Any, ...]]
+    columns: Any
+
+
+def collections(X: Any, y: Any, sample_weight: Any) -> Collections:
+    X = _collection(X, "X", (2,))
+    y = _collection(y, "y", (1, 2))
+    if y.ndim == 2 and y.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change "
+            "the shape of y to (n_samples,), for example y[:, 0].",
+            DataConversionWarning,
+            stacklevel=6,
+        )
+        y = y.iloc[:, 0] if hasattr(y, "iloc") else y[:, 0]
+    others = [_aligned(X, y, "y")]
+    if sample_weight is not None:
+        weight = _collection(sample_weight, "sample_weight", (1,))
+        others.append(_aligned(X, weight, "sample_weight"))
+    blocks = [np.ravel(c.to_delayed()).tolist() for c in (X, *others)]
+    columns = X._meta if hasattr(X, "divisions") else None
+    return Collections(list(zip(*blocks, strict=True)), columns)
+
+
+def _collection(value: Any, name: str, dimensions: tuple[int, ...]) -> Any:
+    """A Dask array whose chunks are whole rows, or a dataframe or series."""
+    import dask.array
+
+    is_array = isinstance(value, dask.array.Array)
+    if not is_array and not (hasattr(value, "divisions") and hasattr(value, "_meta")):
+        raise TypeError(
+            f"{name} is of the type {type(value).__name__}, but skreg.dask.fit takes "
+            "Dask arrays and dataframes. For data in memory use estimator.fit, or "
+            f"make a collection of it: dask.array.from_array({name}, chunks=...)."
+        )
+    if value.ndim not in dimensions:
+        expected = " or ".join(map(str, dimensions))
+        raise ValueError(
+            f"{name} has {value.ndim} dimensions; expected {expected}. Reshape it, as "
+            f"in {name}.reshape(-1, 1) for one column."
+        )
+    if is_array and value.ndim == 2 and value.numblocks[1] > 1:
+        value = value.rechunk({1: -1})
+    return value
+
+
+def _aligned(X: Any, other: Any, name: str) -> Any:
+    """The other collection with the partitions of X, as far as they are known."""
+    lengths, of_other = _lengths(X), _lengths(other)
+    if lengths is not None and of_other is not None:
+        if sum(lengths) != sum(of_other):
+            raise ValueError(
+                f"X has {sum(lengths)} rows, but {name} has {sum(of_other)}."
+            )
+        return other if lengths == of_other else other.rechunk({0: lengths})
+    divisions = [c.divisions for c in (X, other) if getattr(c, "known_divisions", 0)]
+    differ = len(divisions) == 2 and divisions[0] != divisions[1]
+    if X.npartitions != other.npartitions or differ:
+        raise ValueError(
+            f"X has {X.npartitions} partitions and {name} has {other.npartitions}"
+            f"{', with other divisions' if differ else ''}, and they cannot be matched "
+            "without the lengths of them all. Take both from one dataframe, or make "
+            "arrays of known lengths: to_dask_array(lengths=True) of a dataframe, "
+            "compute_chunk_sizes() of an array."
+        )
+    return other
+
+
+def _lengths(collection: Any) -> tuple[int, ...] | None:
+    """The rows of each partition of an array, if they are known."""
+    if hasattr(collection, "divisions") or np.isnan(collection.chunks[0]).any():
+        return None
+    return tuple(collection.chunks[0])
+
+
+# On the workers: from a partition to a training set ---------------------------------
+
+
+def _size(*arrays: Any) -> int:
+    total = 0
+    for array in arrays:
+        if issparse(array):
+            total += _size(array.data, array.indices, array.indptr)
+        elif array is not None:
+            total += array.nbytes
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """The validated rows of a partition; X is None where there are none."""
+
+    index: int
+    X: Any = None
+    y: Any = None
+    weight: Array | None = None
+    names: list[str] | None = None
+
+    def __sizeof__(self) -> int:
+        # Dask places and spills by it.
+        return _size(self.X, self.y, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """The training rows of a partition, and after a split those for validation."""
+
+    index: int
+    sets: tuple[TrainingSet, ...]
+
+    def __sizeof__(self) -> int:
+        whole = self.sets[0]
+        return _size(whole.X, whole.y, whole.weight, *(s.rows for s in self.sets))
+
+
+@contextlib.contextmanager
+def _in_partition(index: int) -> Iterator[None]:
+    """An error names the partition, counted from 0 as Dask counts."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"In partition {index}: {error}") from None
+
+
+def _checked(index: int, X: Any, y: Any, sample_weight: Any = None) -> _Checked:
+    with _in_partition(index), warnings.catch_warnings():
+        # A small partition may have a class a row.
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        for name, other in (("y", y), ("sample_weight", sample_weight)):
+            if other is not None and other.shape[0] != X.shape[0]:
+                raise ValueError(
+                    f"X has {X.shape[0]} rows, but {name} has {other.shape[0]}. Give "
+                    "collections whose partitions have the same rows."
+                )
+        if not X.shape[0]:
+            return _Checked(index)
+        model = RegularizedMLPClassifier()
+        rows, labels = model._validated(X, y, reset=True)
+        weight = None
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight)
+            # scikit-learn refuses weights that are all 0, as those of a part may be.
+            if weight.any():
+                weight = row_weights(weight, rows)
+        names = getattr(model, "feature_names_in_", None)
+        names = None if names is None else list(names)
+        return _Checked(index, rows, labels, weight, names)
+
+
+class _Summary(NamedTuple):
+    """What the target and the dtype of all rows are made of."""
+
+    partition: int
+    n_features: int
+    names: list[str] | None
+    dtype: Any
+    target: Target
+
+
+def _summary(part: _Checked, every_row: bool) -> _Summary | None:
+    if part.X is None:
+        return None
+    labels = part.y if every_row else with_weight(part.y, part.weight)
+    return _Summary(
+        part.index, part.X.shape[1], part.names, part.X.dtype, infer_target(labels)
+    )
+
+
+def _encoded(part: _Checked, target: Target, dtype: Any, every_row: bool) -> Held:
+    with _in_partition(part.index):
+        X = part.X.astype(dtype, copy=False)
+        rows = encoded_set(X, part.y, part.weight, target, every_row=every_row)
+        return Held(part.index, (rows,))
+
+
+def _counts(part: Held) -> Array:
+    (rows,) = part.sets
+    return class_counts(rows.y, rows.sample_weight, rows.target)
+
+
+def _weighted(part: Held, factors: tuple[Array, ...]) -> Held:
+    (rows,) = part.sets
+    return Held(part.index, (rows.with_factors(factors),))
+
+
+def _split(part: Held, n_validation: Array, seed: int) -> Held:
+    (rows,) = part.sets
+    return Held(part.index, rows.split_off(n_validation, seed))
+
+
+class _Totals(NamedTuple):
+    n_rows: int
+    weight: float
+    of_classes: Array
+    strata: Array
+
+
+def _totals(part: Held, which: int) -> _Totals:
+    rows = part.sets[which]
+    return _Totals(rows.n_rows, rows.total_weight, rows.class_totals(), rows.strata())
+
+
+# The rows of all workers, as a run of training takes them ---------------------------
+
+
+class Rows:
+    """The rows that lie in the sets ``which`` of the partitions.
+
+    ``X`` has none of them: it tells the number of columns and the dtype.
+    """
+
+    def __init__(
+        self, client: Any, parts: list[Any], which: int, target: Target, X: Array
+    ) -> None:
+        totals = client.gather(client.map(_totals, parts, which=which, pure=False))
+        some = [(p, t) for p, t in zip(parts, totals, strict=True) if t.n_rows]
+        self.client = client
+        self.which = which
+        self.target = target
+        self.X = X
+        self.parts = [part for part, _ in some]
+        self.totals = [of_part for _, of_part in some]
+        self.rows_of_parts = np.array([t.n_rows for t in self.totals], dtype=int)
+        self.n_rows = int(self.rows_of_parts.sum())
+        with np.errstate(over="ignore"):
+            self.total_weight = float(sum(t.weight for t in self.totals))
+
+    def prior_logits(self) -> Array:
+        totals = np.sum([t.of_classes for t in self.totals], axis=0)
+        return prior_logits(self.target, totals, self.total_weight)
+
+    def split(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
+        """As many rows of each class for validation as a local split takes.
+
+        Each partition gives its part of them.
+        """
+        before = np.cumsum([np.zeros_like(self.totals[0].strata), *self._strata], 0)
+        n_rows = before[-1]
+        n_validation = validation_rows(n_rows, fraction)
+        edges = before * n_validation // np.maximum(n_rows, 1)
+        firsts = np.cumsum(self.rows_of_parts) - self.rows_of_parts
+        seeds = [seed_of(seed, first) for first in firsts.tolist()]
+        parts = self.client.map(
+            _split, self.parts, list(np.diff(edges, axis=0)), seeds, pure=False
+        )
+        training, validation = (
+            Rows(self.client, parts, which, self.target, self.X) for which in (0, 1)
+        )
+        return training, validation
+
+    @property
+    def _strata(self) -> list[Array]:
+        return [of_part.strata for of_part in self.totals]
+
+
+def seed_of(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def rows_on_workers(
+    client: Any, estimator: Any, given: Collections, goes_on: bool
+) -> Rows:
+    """Validate the partitions where they lie, learn the classes, and encode them."""
+    from dask.delayed import delayed
+
+    check = delayed(_checked, pure=False)
+    checked = client.compute(
+        [check(index, *blocks) for index, blocks in enumerate(given.partitions)]
+    )
+    class_weight = estimator.class_weight
+    every_row = class_weight is not None and not goes_on
+    summaries = client.gather(
+        client.map(_summary, checked, every_row=every_row, pure=False)
+    )
+    some = [summary for summary in summaries if summary is not None]
+    if not some:
+        raise ValueError(
+            f"Found no rows in the {len(summaries)} partitions of X; at least one is "
+            "needed."
+        )
+    n_features = _same_columns(some)
+    dtype = np.result_type(*(summary.dtype for summary in some))
+    X = np.empty((0, n_features), dtype=dtype)
+    columns = X if given.columns is None else given.columns
+    validate_data(estimator, columns, skip_check_array=True, reset=not goes_on)
+    target = estimator._target if goes_on else _union([s.target for s in some])
+    parts = client.map(
+        _encoded,
+        [checked[summary.partition] for summary in some],
+        target=target,
+        dtype=dtype,
+        every_row=every_row,
+        pure=False,
+    )
+    if class_weight is not None:
+        counts = sum(client.gather(client.map(_counts, parts, pure=False)))
+        factors = class_factors(class_weight, counts, target)
+        parts = client.map(_weighted, parts, factors=factors, pure=False)
+    rows = Rows(client, parts, 0, target, X)
+    check_total(rows.total_weight, "sample_weight")
+    return rows
+
+
+def _same_columns(summaries: Sequence[_Summary]) -> int:
+    first = summaries[0]
+    for other in summaries[1:]:
+        where = f"Partition {other.partition} of X has", f"partition {first.partition}"
+        if other.n_features != first.n_features:
+            raise ValueError(
+                f"{where[0]} {other.n_features} columns, but {where[1]} has "
+                f"{first.n_features}."
+            )
+        if other.names != first.names:
+            raise ValueError(
+                f"{where[0]} the columns {other.names}, but {where[1]} has "
+                f"{first.names}: name and order them alike."
+            )
+    return first.n_features
+
+
+def _union(targets: Sequence[Target]) -> Target:
+    """The target of all partitions, each of which may lack some of the classes."""
+    n_classes = {len(target.classes) for target in targets}
+    if targets[0].kind == "multilabel":
+        if len(n_classes) > 1:
+            raise ValueError(
+                f"The partitions of y have different numbers of labels: {n_classes}."
+            )
+        return targets[0]
+    classes = [target.classes for target in targets if len(target.classes)]
+    if not classes:
+        check_total(0.0, "sample_weight")
+    if len({c.dtype.kind in "US" for c in classes if c.dtype.kind != "O"}) > 1:
+        # numpy would make strings of the numbers.
+        classes = [c.astype(object) for c in classes]
+    labels = np.concatenate(classes)
+    try:
+        return infer_target(labels)
+    except TypeError:
+        raise mixed_labels(labels) from None

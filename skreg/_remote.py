@@ -1,0 +1,321 @@
+"""A step of training where the partitions lie: θ goes to them, one sum comes back.
+
+    J = Σ_p (sum of the weighted losses of partition p) / m + penalty
+
+is a sum over partitions, and so is its gradient. Each task is the objective of a local
+fit on the rows of its partition, without the penalty. It depends on its arguments
+alone: the order of rows and the masks of dropout come from seeds among them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skreg._activations import ACTIVATIONS, Activation
+from skreg._batches import Batches
+from skreg._data import TrainingSet, row_type
+from skreg._dropout import BlockInputMasks, BlockMasks, InputMasks, Masks
+from skreg._loss import OUTPUTS, Output
+from skreg._network import chunk_rows
+from skreg._objective import Objective
+from skreg._parameters import Layout
+from skreg._partitions import Held, Rows, seed_of
+from skreg._problem import Site, column_magnitudes, rows_of_batch
+from skreg._solvers import Place, Score
+
+Array = NDArray[Any]
+
+# Rows that share a stream of masks: numbered over all partitions, so that the masks do
+# not depend on where one partition ends.
+MASK_ROWS = 1024
+
+# So many sums are added up in one task.
+_FAN_IN = 16
+
+
+def workers_of(client: Any, activation: str, kind: str) -> Site:
+    """Where the rows of a cluster lie, for a network with these names."""
+    objective = partial(RemoteObjective, client, activation, kind)
+    return Site(objective, _Steps, _score, _magnitudes)
+
+
+class _Formula(NamedTuple):
+    """What an objective is made of, apart from θ; small enough to send each time."""
+
+    layout: Layout
+    activation: str
+    kind: str
+    fill_masks: Masks | None
+    drop_inputs: InputMasks | None
+
+
+class _Batch(NamedTuple):
+    """A global batch: of each partition that has some of its rows, which these are.
+
+    ``orders`` has the order of the rows of each partition, or None for its own.
+    """
+
+    rows: Rows
+    parts: Array
+    orders: list[Any] | None
+    starts: Array
+    stops: Array
+
+    @property
+    def n_rows(self) -> int:
+        return int((self.stops - self.starts).sum())
+
+
+class _Steps:
+    """The global batches of each epoch: ⌈n / batch_size⌉, of near-equal sizes.
+
+    Every partition gives near-equal slices of its rows, in an order of its own, to all
+    batches.
+    """
+
+    # No product of this process is large.
+    most_rows = 0
+
+    def __init__(
+        self, settings: Any, rows: Rows, layout: Layout, order: np.random.Generator
+    ) -> None:
+        self.n_rows = rows.n_rows
+        self._rows = rows
+        self._n_batches = -(-self.n_rows // rows_of_batch(settings, self.n_rows))
+        self._order = order if settings.shuffle and self._n_batches > 1 else None
+
+    def epoch(self) -> Iterator[tuple[int, Iterable[_Batch]]]:
+        rows, n_batches = self._rows, self._n_batches
+        orders, first = None, 0
+        if self._order is not None:
+            seed = int(self._order.integers(2**63))
+            first = int(self._order.integers(n_batches))
+            seeds = [seed_of(seed, p) for p in range(len(rows.parts))]
+            orders = rows.client.map(
+                _shuffled, rows.parts, seeds, which=rows.which, pure=False
+            )
+        starts = np.zeros_like(rows.rows_of_parts)
+        for batch in range(n_batches):
+            stops = _edges(rows.rows_of_parts, n_batches, first, batch + 1)
+            some = np.flatnonzero(stops > starts)
+            chosen = None if orders is None else [orders[p] for p in some]
+            step = _Batch(rows, some, chosen, starts[some], stops[some])
+            yield step.n_rows, (step,)
+            starts = stops
+
+
+def _edges(n_rows: Array, n_batches: int, first: int, batch: int) -> Array:
+    """How many rows of each partition come before a batch.
+
+    A partition of n rows gives ⌊n / n_batches⌋ to each. The rows that are left are
+    dealt one to a batch, as cards to players, from the batch ``first`` on and from
+    partition to partition, so that the sizes of batches differ by one at most.
+    """
+    each, left = np.divmod(n_rows, n_batches)
+    start = (first + np.cumsum(left) - left) % n_batches
+    beyond = start + left - n_batches
+    dealt = np.clip(batch - start, 0, left)
+    around = np.minimum(batch, np.maximum(beyond, 0))
+    before: Array = batch * each + np.where(
+        beyond > 0, np.maximum(batch - start, 0) + around, dealt
+    )
+    return before
+
+
+def _shuffled(part: Held, seed: int, which: int) -> Array:
+    """The rows of X of a partition in a new order."""
+    data, generator = part.sets[which], np.random.default_rng(seed)
+    if data.rows is not None:
+        return generator.permutation(data.rows)
+    return generator.permutation(np.arange(data.n_rows, dtype=row_type(data.n_rows)))
+
+
+class _Sum(NamedTuple):
+    loss: float
+    gradient: Array
+
+
+def _rows_of_step(data: TrainingSet, order: Array | None, start: int, stop: int) -> Any:
+    """The rows from start to before stop, of the partition in this order."""
+    if order is None and stop - start == data.n_rows:
+        return data
+    if order is None:
+        order = data.rows
+    rows: Any = slice(start, stop) if order is None else order[start:stop]
+    weight = None if data.weight is None else data.weight[rows]
+    return replace(data, X=data.X[rows], y=data.y[rows], weight=weight, rows=None)
+
+
+def _part_sum(
+    part: Held,
+    order: Array | None,
+    start: int,
+    stop: int,
+    first: int,
+    *,
+    which: int,
+    formula: _Formula,
+    theta: Array,
+    scale: float,
+    seeds: tuple[Sequence[int], Sequence[int]],
+    mask_rows: int,
+) -> _Sum:
+    """Σ weight · CE of the rows and its gradient, times ``scale``.
+
+    The rows have the numbers from ``first`` on among those of the whole batch, by which
+    their masks are drawn.
+    """
+    data = _rows_of_step(part.sets[which], order, start, stop)
+    layout, activation, kind, fill_masks, drop_inputs = formula
+    of_hidden, of_inputs = seeds
+    objective = Objective(
+        layout,
+        ACTIVATIONS[activation],
+        OUTPUTS[kind],
+        theta,
+        decay=0.0,
+        fill_masks=fill_masks and BlockMasks(fill_masks, of_hidden, first, mask_rows),
+        drop_inputs=drop_inputs
+        and BlockInputMasks(drop_inputs, of_inputs, first, mask_rows),
+    )
+    share = scale * data.total_weight
+    with np.errstate(all="ignore"):
+        mean = float(objective(_chunks(data, layout)))
+        objective.gradient *= share
+    return _Sum(share * mean, objective.gradient)
+
+
+def _part_loss(
+    part: Held, *, which: int, formula: _Formula, theta: Array, scale: float
+) -> _Sum:
+    """Σ weight · CE without dropout, times ``scale``; no gradient."""
+    data = part.sets[which]
+    layout, activation, kind, *_ = formula
+    objective = Objective(
+        layout, ACTIVATIONS[activation], OUTPUTS[kind], theta, decay=0.0
+    )
+    with np.errstate(all="ignore"):
+        mean = float(objective.data_loss(_chunks(data, layout)))
+    return _Sum(scale * data.total_weight * mean, np.empty(0))
+
+
+def _chunks(data: TrainingSet, layout: Layout) -> Any:
+    """All rows as one batch."""
+    batches = Batches(data, data.n_rows, chunk_rows=chunk_rows(layout, data.X))
+    ((_, chunks),) = batches.epoch()
+    return chunks
+
+
+def _added(sums: Sequence[_Sum]) -> _Sum:
+    gradient = sums[0].gradient.copy()
+    for part in sums[1:]:
+        gradient += part.gradient
+    return _Sum(sum(part.loss for part in sums), gradient)
+
+
+def _reduced(
+    client: Any, function: Callable[..., _Sum], *lists: Any, **same: Any
+) -> _Sum:
+    """The sum of what the tasks give, added up by a tree on the workers.
+
+    θ goes with the tasks and not ahead of them, so that Dask can run them again.
+    """
+    with warnings.catch_warnings():
+        # The part of a graph that is large is θ, and there it belongs.
+        warnings.filterwarnings("ignore", "Sending large graph")
+        sums = client.map(function, *lists, pure=False, **same)
+    while len(sums) > 1:
+        groups = [sums[i : i + _FAN_IN] for i in range(0, len(sums), _FAN_IN)]
+        sums = client.map(_added, groups, pure=False)
+    total: _Sum = sums[0].result()
+    return total
+
+
+class RemoteObjective(Objective):
+    """J, whose data term the workers compute; the penalty is added here, once."""
+
+    def __init__(
+        self,
+        client: Any,
+        activation_name: str,
+        kind: str,
+        layout: Layout,
+        activation: Activation,
+        output: Output,
+        theta: Array,
+        *,
+        decay: float | Array,
+        fill_masks: Masks | None,
+        drop_inputs: InputMasks | None,
+    ) -> None:
+        super().__init__(layout, activation, output, theta, decay=decay)
+        self._client = client
+        self._seeds = [
+            None if masks is None else int(masks.bit_generator.random_raw())
+            for masks in (fill_masks, drop_inputs)
+        ]
+        self._n_calls = 0
+        self.formula = _Formula(layout, activation_name, kind, fill_masks, drop_inputs)
+
+    def _data_term(self, batch: Any) -> float:
+        rows, n_rows = batch.rows, batch.n_rows
+        sizes = batch.stops - batch.starts
+        total = _reduced(
+            self._client,
+            _part_sum,
+            [rows.parts[p] for p in batch.parts],
+            [None] * len(batch.parts) if batch.orders is None else batch.orders,
+            batch.starts.tolist(),
+            batch.stops.tolist(),
+            (np.cumsum(sizes) - sizes).tolist(),
+            which=rows.which,
+            formula=self.formula,
+            theta=self.theta.copy(),
+            scale=rows.n_rows / n_rows / rows.total_weight,
+            seeds=[None if s is None else (s, self._n_calls) for s in self._seeds],
+            mask_rows=min(MASK_ROWS, n_rows),
+        )
+        self._n_calls += 1
+        self.gradient[...] = total.gradient
+        return total.loss
+
+
+def _score(
+    settings: Any, objective: RemoteObjective, rows: Rows | None
+) -> Score | None:
+    """Minus the loss of the rows at the objective's θ."""
+    if rows is None:
+        return None
+
+    def minus_loss(places: Sequence[Place]) -> Array:
+        total = _reduced(
+            rows.client,
+            _part_loss,
+            rows.parts,
+            which=rows.which,
+            formula=objective.formula,
+            theta=objective.theta.copy(),
+            scale=1 / rows.total_weight,
+        )
+        return np.asarray(-total.loss)
+
+    return minus_loss
+
+
+def _column_magnitudes(part: Held) -> Array:
+    return column_magnitudes(part.sets[0])
+
+
+def _magnitudes(rows: Rows) -> Array:
+    found = rows.client.gather(
+        rows.client.map(_column_magnitudes, rows.parts, pure=False)
+    )
+    magnitudes: Array = reduce(np.maximum, found)
+    return magnitudes
