@@ -130,7 +130,7 @@ def check_weight(
     if sample_weight is None:
         return None
     weight = row_weights(sample_weight, X, name)
-    check_total(_total(weight), name)
+    check_total(total_of(weight), name)
     return weight
 
 
@@ -149,7 +149,8 @@ def row_weights(sample_weight: ArrayLike, X: Any, name: str = "sample_weight") -
     return weight
 
 
-def _total(weight: Array) -> float:
+def total_of(weight: Array) -> float:
+    """The sum, perhaps infinite."""
     with np.errstate(over="ignore"):
         return float(weight.sum())
 
@@ -291,7 +292,7 @@ class TrainingSet:
         """The m that divides ``lambd``."""
         if self.weight is None:
             return float(self.n_rows)
-        return _total(self.weight[self._selected])
+        return total_of(self.weight[self._selected])
 
     def with_factors(self, factors: tuple[Array, ...]) -> TrainingSet:
         """With the weights of the classes or labels, :func:`class_factors`."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from skreg._classifier import RegularizedMLPClassifier
 from skreg._data import (
     Target,
     TrainingSet,
+    check_class_weighted,
     check_total,
     class_counts,
     class_factors,
@@ -30,6 +32,7 @@ from skreg._data import (
     mixed_labels,
     prior_logits,
     row_weights,
+    total_of,
     validation_rows,
     with_weight,
 )
@@ -55,7 +58,7 @@ def collections(X: Any, y: Any, sample_weight: Any) -> Collections:
             "A column-vector y was passed when a 1d array was expected. Please change "
             "the shape of y to (n_samples,), for example y[:, 0].",
             DataConversionWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
         y = y.iloc[:, 0] if hasattr(y, "iloc") else y[:, 0]
     others = [_aligned(X, y, "y")]
@@ -201,14 +204,21 @@ class _Summary(NamedTuple):
     names: list[str] | None
     dtype: Any
     target: Target
+    weight: float
 
 
 def _summary(part: _Checked, every_row: bool) -> _Summary | None:
     if part.X is None:
         return None
     labels = part.y if every_row else with_weight(part.y, part.weight)
+    total = len(labels) if part.weight is None else total_of(part.weight)
     return _Summary(
-        part.index, part.X.shape[1], part.names, part.X.dtype, infer_target(labels)
+        part.index,
+        part.X.shape[1],
+        part.names,
+        part.X.dtype,
+        infer_target(labels),
+        float(total),
     )
 
 
@@ -258,7 +268,7 @@ class Rows:
     def __init__(
         self, client: Any, parts: list[Any], which: int, target: Target, X: Array
     ) -> None:
-        totals = client.gather(client.map(_totals, parts, which=which, pure=False))
+        totals = client.gather(tasks(client, _totals, parts, which=which))
         some = [(p, t) for p, t in zip(parts, totals, strict=True) if t.n_rows]
         self.client = client
         self.which = which
@@ -286,9 +296,8 @@ class Rows:
         edges = before * n_validation // np.maximum(n_rows, 1)
         firsts = np.cumsum(self.rows_of_parts) - self.rows_of_parts
         seeds = [seed_of(seed, first) for first in firsts.tolist()]
-        parts = self.client.map(
-            _split, self.parts, list(np.diff(edges, axis=0)), seeds, pure=False
-        )
+        n_of_parts = list(np.diff(edges, axis=0))
+        parts = tasks(self.client, _split, self.parts, n_of_parts, seeds)
         training, validation = (
             Rows(self.client, parts, which, self.target, self.X) for which in (0, 1)
         )
@@ -315,36 +324,57 @@ def rows_on_workers(
     )
     class_weight = estimator.class_weight
     every_row = class_weight is not None and not goes_on
-    summaries = client.gather(
-        client.map(_summary, checked, every_row=every_row, pure=False)
-    )
+    summaries = tasks(client, _summary, checked, every_row=every_row)
+    _raise_first(summaries)
+    summaries = client.gather(summaries)
     some = [summary for summary in summaries if summary is not None]
     if not some:
         raise ValueError(
             f"Found no rows in the {len(summaries)} partitions of X; at least one is "
             "needed."
         )
+    check_total(sum(summary.weight for summary in some), "sample_weight")
     n_features = _same_columns(some)
     dtype = np.result_type(*(summary.dtype for summary in some))
     X = np.empty((0, n_features), dtype=dtype)
     columns = X if given.columns is None else given.columns
     validate_data(estimator, columns, skip_check_array=True, reset=not goes_on)
     target = estimator._target if goes_on else _union([s.target for s in some])
-    parts = client.map(
+    parts = tasks(
+        client,
         _encoded,
         [checked[summary.partition] for summary in some],
         target=target,
         dtype=dtype,
         every_row=every_row,
-        pure=False,
     )
+    if goes_on:
+        # A class may be unknown.
+        _raise_first(parts)
     if class_weight is not None:
-        counts = sum(client.gather(client.map(_counts, parts, pure=False)))
+        counts = sum(client.gather(tasks(client, _counts, parts)))
         factors = class_factors(class_weight, counts, target)
-        parts = client.map(_weighted, parts, factors=factors, pure=False)
+        parts = tasks(client, _weighted, parts, factors=factors)
     rows = Rows(client, parts, 0, target, X)
-    check_total(rows.total_weight, "sample_weight")
+    check_class_weighted(rows.total_weight)
     return rows
+
+
+def tasks(
+    client: Any, function: Callable[..., Any], *lists: Sequence[Any], **same: Any
+) -> list[Any]:
+    """The futures of a task for each entry of the lists."""
+    # Not as keywords of map: a large one would have its own name for a key, and so be
+    # taken for that of another call.
+    futures: list[Any] = client.map(partial(function, **same), *lists, pure=False)
+    return futures
+
+
+def _raise_first(futures: list[Any]) -> None:
+    """Of the errors of several partitions, raise that of the first."""
+    for future in futures:
+        if future.exception() is not None:
+            future.result()
 
 
 def _same_columns(summaries: Sequence[_Summary]) -> int:
@@ -374,8 +404,6 @@ def _union(targets: Sequence[Target]) -> Target:
             )
         return targets[0]
     classes = [target.classes for target in targets if len(target.classes)]
-    if not classes:
-        check_total(0.0, "sample_weight")
     if len({c.dtype.kind in "US" for c in classes if c.dtype.kind != "O"}) > 1:
         # numpy would make strings of the numbers.
         classes = [c.astype(object) for c in classes]

@@ -26,7 +26,7 @@ from skreg._loss import OUTPUTS, Output
 from skreg._network import chunk_rows
 from skreg._objective import Objective
 from skreg._parameters import Layout
-from skreg._partitions import Held, Rows, seed_of
+from skreg._partitions import Held, Rows, seed_of, tasks
 from skreg._problem import Site, column_magnitudes, rows_of_batch
 from skreg._solvers import Place, Score
 
@@ -35,6 +35,9 @@ Array = NDArray[Any]
 # Rows that share a stream of masks: numbered over all partitions, so that the masks do
 # not depend on where one partition ends.
 MASK_ROWS = 1024
+
+# A θ of more bytes is sent once, and from worker to worker.
+_LARGE = 100_000
 
 # So many sums are added up in one task.
 _FAN_IN = 16
@@ -98,9 +101,7 @@ class _Steps:
             seed = int(self._order.integers(2**63))
             first = int(self._order.integers(n_batches))
             seeds = [seed_of(seed, p) for p in range(len(rows.parts))]
-            orders = rows.client.map(
-                _shuffled, rows.parts, seeds, which=rows.which, pure=False
-            )
+            orders = tasks(rows.client, _shuffled, rows.parts, seeds, which=rows.which)
         starts = np.zeros_like(rows.rows_of_parts)
         for batch in range(n_batches):
             stops = _edges(rows.rows_of_parts, n_batches, first, batch + 1)
@@ -155,6 +156,7 @@ def _rows_of_step(data: TrainingSet, order: Array | None, start: int, stop: int)
 
 def _part_sum(
     part: Held,
+    theta: Array,
     order: Array | None,
     start: int,
     stop: int,
@@ -162,7 +164,6 @@ def _part_sum(
     *,
     which: int,
     formula: _Formula,
-    theta: Array,
     scale: float,
     seeds: tuple[Sequence[int], Sequence[int]],
     mask_rows: int,
@@ -193,7 +194,7 @@ def _part_sum(
 
 
 def _part_loss(
-    part: Held, *, which: int, formula: _Formula, theta: Array, scale: float
+    part: Held, theta: Array, *, which: int, formula: _Formula, scale: float
 ) -> _Sum:
     """Σ weight · CE without dropout, times ``scale``; no gradient."""
     data = part.sets[which]
@@ -220,20 +221,32 @@ def _added(sums: Sequence[_Sum]) -> _Sum:
     return _Sum(sum(part.loss for part in sums), gradient)
 
 
+def _itself(theta: Array) -> Array:
+    return theta
+
+
 def _reduced(
-    client: Any, function: Callable[..., _Sum], *lists: Any, **same: Any
+    client: Any,
+    function: Callable[..., _Sum],
+    parts: Sequence[Any],
+    theta: Any,
+    *lists: Sequence[Any],
+    **same: Any,
 ) -> _Sum:
     """The sum of what the tasks give, added up by a tree on the workers.
 
-    θ goes with the tasks and not ahead of them, so that Dask can run them again.
+    θ goes with the tasks, not ahead of them (scatter), so that Dask can run them again:
+    in each, or if it is large in one that the others ask for it.
     """
     with warnings.catch_warnings():
         # The part of a graph that is large is θ, and there it belongs.
         warnings.filterwarnings("ignore", "Sending large graph")
-        sums = client.map(function, *lists, pure=False, **same)
+        if theta.nbytes > _LARGE:
+            theta = client.submit(_itself, theta, pure=False)
+        sums = tasks(client, function, parts, [theta] * len(parts), *lists, **same)
     while len(sums) > 1:
         groups = [sums[i : i + _FAN_IN] for i in range(0, len(sums), _FAN_IN)]
-        sums = client.map(_added, groups, pure=False)
+        sums = tasks(client, _added, groups)
     total: _Sum = sums[0].result()
     return total
 
@@ -271,13 +284,13 @@ class RemoteObjective(Objective):
             self._client,
             _part_sum,
             [rows.parts[p] for p in batch.parts],
+            self.theta.copy(),
             [None] * len(batch.parts) if batch.orders is None else batch.orders,
             batch.starts.tolist(),
             batch.stops.tolist(),
             (np.cumsum(sizes) - sizes).tolist(),
             which=rows.which,
             formula=self.formula,
-            theta=self.theta.copy(),
             scale=rows.n_rows / n_rows / rows.total_weight,
             seeds=[None if s is None else (s, self._n_calls) for s in self._seeds],
             mask_rows=min(MASK_ROWS, n_rows),
@@ -299,9 +312,9 @@ def _score(
             rows.client,
             _part_loss,
             rows.parts,
+            objective.theta.copy(),
             which=rows.which,
             formula=objective.formula,
-            theta=objective.theta.copy(),
             scale=1 / rows.total_weight,
         )
         return np.asarray(-total.loss)
@@ -314,8 +327,6 @@ def _column_magnitudes(part: Held) -> Array:
 
 
 def _magnitudes(rows: Rows) -> Array:
-    found = rows.client.gather(
-        rows.client.map(_column_magnitudes, rows.parts, pure=False)
-    )
+    found = rows.client.gather(tasks(rows.client, _column_magnitudes, rows.parts))
     magnitudes: Array = reduce(np.maximum, found)
     return magnitudes
