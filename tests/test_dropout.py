@@ -1,13 +1,21 @@
 """Masks: exactly what fraction is kept, from which random integers."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 from scipy.stats import binom, chisquare
 
-from skreg._dropout import Masks, documents_masks
+from skreg._dropout import (
+    BlockInputMasks,
+    BlockMasks,
+    InputMasks,
+    Masks,
+    documents_masks,
+)
 
 KEEP_PROBS = [1e-6, 1e-5, 0.1, 0.25, 1 / 3, 0.5, 0.8, 0.99, 0.99999, 0.99999999, 1.0]
 # n_units, n_samples: multiples of 4 and others, below one block of 4096 words of four
@@ -277,3 +285,63 @@ def test_the_documents_masks_are_unscaled_and_in_order():
     for D, shape in zip(masks, shapes, strict=True):
         assert_array_equal(D, stream.rand(*shape) < 0.4)
         assert D.dtype == int
+
+
+# Masks of numbered rows --------------------------------------------------------------
+
+PIECES = [[50], [1] * 50, [16, 16, 18], [7, 0, 33, 10]]
+
+
+def block_masks(first, pieces, *, seed=(3, 1), size=16):
+    masks = Masks([0.5, 0.8], (2, 3), np.random.SFC64(0), np.float64)
+    fill = BlockMasks(masks, seed, first, size)
+    drawn = [np.empty((5, n)) for n in pieces]
+    for D in drawn:
+        fill(D)
+    return np.concatenate(drawn, axis=1)
+
+
+def block_inputs(X, first, pieces, *, seed=(3, 1), size=16):
+    drop = BlockInputMasks(InputMasks(0.5, np.random.SFC64(0)), seed, first, size)
+    edges = np.cumsum([0, *pieces])
+    dropped = [drop(X[:, a:b]) for a, b in pairwise(edges)]
+    return np.concatenate(
+        [part if isinstance(part, np.ndarray) else part.toarray() for part in dropped],
+        axis=1,
+    )
+
+
+@pytest.mark.parametrize("pieces", PIECES)
+def test_masks_of_numbered_rows_do_not_depend_on_the_pieces(pieces):
+    whole = block_masks(0, [50])
+    assert_array_equal(block_masks(0, pieces), whole)
+    # Nor on where one begins.
+    assert_array_equal(block_masks(20, [25]), whole[:, 20:45])
+    X = np.random.default_rng(0).normal(size=(50, 4)).T
+    whole = block_inputs(X, 0, [50])
+    assert_array_equal(block_inputs(X, 0, pieces), whole)
+    assert_array_equal(block_inputs(X[:, 20:45], 20, [25]), whole[:, 20:45])
+
+
+def test_masks_of_numbered_rows_are_masks():
+    # 1 / kept fraction or 0, at the right rates, and not alike from block to block.
+    drawn = block_masks(0, [16_000])
+    for units, keep_prob in ((slice(0, 2), 0.5), (slice(2, 5), 0.8)):
+        values = np.unique(drawn[units])
+        assert_allclose(values, [0, 1 / keep_prob], rtol=1e-4)
+        assert np.mean(drawn[units] > 0) == pytest.approx(keep_prob, abs=0.02)
+    blocks = drawn.reshape(5, -1, 16).swapaxes(0, 1).reshape(-1, 80)
+    assert len(np.unique(blocks, axis=0)) > 0.99 * len(blocks)
+    assert (block_masks(0, [50], seed=(3, 2)) != drawn[:, :50]).any()
+
+
+def test_stored_values_of_numbered_rows():
+    X = np.random.default_rng(0).normal(size=(64, 4))
+    X[X < 0] = 0
+    sparse = csr_matrix(X).T
+    dropped = block_inputs(sparse, 0, [64])
+    kept = dropped != 0
+    assert_allclose(dropped[kept], 2 * X.T[kept])
+    assert 0.3 < kept.sum() / (X > 0).sum() < 0.7
+    # Pieces that end where blocks do.
+    assert_array_equal(block_inputs(sparse, 0, [32, 16, 16]), dropped)
