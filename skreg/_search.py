@@ -439,7 +439,8 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         hidden_units = hidden_layers(self.hidden_layer_sizes)
         for name in ("lambds", "keep_probs"):
             values = getattr(self, name)
-            if np.ndim(values) == 0 or len(values) == 0:
+            # np.ndim refuses numbers beside values by layer.
+            if getattr(values, "ndim", 1) == 0 or len(values) == 0:
                 raise ValueError(
                     f"{name}={values!r}: give a sequence of at least one value to try."
                 )

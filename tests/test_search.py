@@ -222,8 +222,8 @@ OTHER_SETTINGS = {
     "a RandomState": {"random_state": np.random.RandomState(5)},
     "one hidden layer": {"hidden_layer_sizes": 6},
     "by layer": {
-        "lambds": [(0.0, 1.0, 9.0), (2, 2, 2)],
-        "keep_probs": [(0.5, 0.9), (1.0, 0.7), (0.5, 0.5)],
+        "lambds": [(0.0, 1.0, 9.0), 2.0, (2, 2, 2)],
+        "keep_probs": [(0.5, 0.9), (1.0, 0.7), 0.5, (0.5, 0.5)],
     },
     "all with dropout": {"keep_probs": (0.9, 0.5)},
     "none with dropout": {"keep_probs": [1]},
@@ -267,9 +267,11 @@ def test_adaptive_rates_differ_within_a_stack(stacks):
     weighted=st.booleans(),
     parameters=st.fixed_dictionaries(
         {
-            "lambds": st.lists(st.sampled_from([0, 0.3, 2]), min_size=1, max_size=3),
+            "lambds": st.lists(
+                st.sampled_from([0, 0.3, 2, (0.0, 1.0, 5.0)]), min_size=1, max_size=3
+            ),
             "keep_probs": st.lists(
-                st.sampled_from([0.4, 0.8, 1]), min_size=1, max_size=3
+                st.sampled_from([0.4, 0.8, 1, (0.5, 1.0)]), min_size=1, max_size=3
             ),
             "cv": st.sampled_from([2, KFold(3), [(np.arange(11), np.arange(20, 40))]]),
             "activation": st.sampled_from(["relu", "tanh", "logistic", "identity"]),
