@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection._validation import _fit_and_score
@@ -78,7 +79,8 @@ def fit_and_score_stack(
     **scoring: Any,
 ) -> list[dict[str, Any]]:
     """Results of scikit-learn's function for each model, all fitted as one stack."""
-    train, test = split
+    # A splitter may give any sequences.
+    train, test = map(np.asarray, split)
     seconds = None
     if len(models) > 1:
         for model, of_model in zip(models, arguments, strict=True):
