@@ -46,6 +46,9 @@ def _fit_together(
     first = models[0]
     data = validated(first, X, y, sample_weight)
     features = {k: v for k, v in vars(first).items() if k.endswith("_in_")}
+    for model in models:
+        # Before the training, whose errors have the names of columns.
+        model.__dict__.update(features)
     held_out = first._validation_set(
         validation.get("X_val"),
         validation.get("y_val"),
@@ -59,7 +62,6 @@ def _fit_together(
         if isinstance(trained, ValueError):
             errors.append(trained)
             continue
-        model.__dict__.update(features)
         model._keep_fit(trained, data.target)
         if not model.converged_:
             model._warn_of_no_convergence(trained.result, stacklevel=3)
