@@ -42,7 +42,7 @@ class Site(NamedTuple):
     """Where the rows lie, as the functions that reach them there.
 
     ``objective`` has the parameters of :class:`Objective`. ``batches(settings, rows,
-    layout, generator)`` gives what a solver takes; ``score(settings, objective, rows)``
+    layout, generator)`` gives what a solver takes; ``score(problem, objective, rows)``
     the score at the objective's θ, or None without rows; ``magnitudes(rows)`` the
     largest magnitude in each column of X.
     """
@@ -58,7 +58,8 @@ class Problem(NamedTuple):
 
     The rows are of the type :class:`TrainingSet`, or lie elsewhere, at their ``site``.
     ``lambds`` (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading
-    axis for the networks of a stack, which share all the rest.
+    axis for the networks of a stack, which share all the rest. ``members`` has the
+    estimator of each of them, for scorers to see; ``settings`` is that of the first.
     """
 
     settings: Any
@@ -69,6 +70,7 @@ class Problem(NamedTuple):
     training: Any
     validation: Any
     site: Site
+    members: Sequence[Any] = ()
 
 
 def network_of(settings: Any, data: Any) -> tuple[Layout, Array, Array]:
@@ -138,11 +140,11 @@ def stack_of(problem: Problem, theta: Array) -> Stack:
 
 def scores_of(problem: Problem, objective: Objective) -> dict[str, Any]:
     """What scores the rows for validation, and those of training, after each epoch."""
-    settings, score = problem.settings, problem.site.score
-    training = problem.training if settings.train_scores else None
+    score = problem.site.score
+    training = problem.training if problem.settings.train_scores else None
     return {
-        "validate": score(settings, objective, problem.validation),
-        "train_score": score(settings, objective, training),
+        "validate": score(problem, objective, problem.validation),
+        "train_score": score(problem, objective, training),
     }
 
 
@@ -213,16 +215,17 @@ def _max_norm(settings: Any, objective: Objective) -> Callable[[], None] | None:
 
 
 def _score(
-    settings: Any, objective: Objective, rows: TrainingSet | None
+    problem: Problem, objective: Objective, rows: TrainingSet | None
 ) -> Score | None:
     """The score of the rows at the objective's θ: minus the loss, or a scorer's."""
     if rows is None:
         return None
     lead = objective.theta.shape[:-1]
-    if settings.scoring != "loss":
+    if problem.settings.scoring != "loss":
+        members = problem.members or [problem.settings]
         scorers = {
             place: _scorer(settings, objective, rows, place)
-            for place in np.ndindex(lead)
+            for settings, place in zip(members, np.ndindex(lead), strict=True)
         }
 
         def scored(places: Sequence[Place]) -> Array:

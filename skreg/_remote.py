@@ -300,9 +300,7 @@ class RemoteObjective(Objective):
         return total.loss
 
 
-def _score(
-    settings: Any, objective: RemoteObjective, rows: Rows | None
-) -> Score | None:
+def _score(problem: Any, objective: RemoteObjective, rows: Rows | None) -> Score | None:
     """Minus the loss of the rows at the objective's θ."""
     if rows is None:
         return None

@@ -137,13 +137,25 @@ def train_together(
     training, validation = split(first, data, validation, streams)
     lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
     problem = Problem(
-        first, layout, lambds, keep_probs, streams, training, validation, HERE
+        first,
+        layout,
+        lambds,
+        keep_probs,
+        streams,
+        training,
+        validation,
+        HERE,
+        members=settings,
     )
     start = start_of(problem, from_frequencies=True)
 
     def smaller(numbers: Sequence[int]) -> Stack:
         some = list(numbers)
-        left = problem._replace(lambds=lambds[some], keep_probs=keep_probs[some])
+        left = problem._replace(
+            lambds=lambds[some],
+            keep_probs=keep_probs[some],
+            members=[settings[number] for number in some],
+        )
         return stack_of(left, np.empty((len(some), len(start)), start.dtype))
 
     batches = batches_of(problem)

@@ -116,6 +116,12 @@ def trained(monkeypatch):
 # The models --------------------------------------------------------------------------
 
 
+def scaled_by_lambd(found, X, y, sample_weight=None):
+    """A score that needs the settings of the network."""
+    p = found.predict_proba(X)[:, 1]
+    return -found.lambd * np.average((p - y) ** 2, weights=sample_weight)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -123,6 +129,13 @@ def trained(monkeypatch):
         {"solver": "sgd", "class_weight": "balanced"},
         {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 30},
         {"early_stopping": True, "scoring": "accuracy", "train_scores": True},
+        {
+            "early_stopping": True,
+            "scoring": scaled_by_lambd,
+            "n_iter_no_change": 2,
+            "tol": 3e-3,
+            "max_iter": 30,
+        },
         {"train_scores": True, "scoring": "neg_brier_score"},
     ],
     ids=str,
@@ -271,6 +284,77 @@ def test_the_error_may_be_raised():
         stack(model(solver="sgd"), X, y, HUGE, error_score="raise")
     with pytest.raises(ValueError, match=r"diverged.*lambd=2000000000.0"):
         stack(model(solver="sgd"), X, y, HUGE[1:], error_score="raise")
+
+
+def test_a_score_that_is_never_a_number_fails_alone(trained):
+    X, y, _ = table()
+
+    def scoring(found, X, y):
+        return np.nan if found.lambd == 2.0 else 0.5
+
+    one = model(early_stopping=True, scoring=scoring)
+    _, results = stack(one, X, y)
+    assert [len(found) for found in trained] == [6]
+    failed = [result["fit_error"] is not None for result in results]
+    assert failed == [False, True, False] * 2
+    assert (
+        "gave NaN on the validation rows in each of 8 epochs" in results[1]["fit_error"]
+    )
+
+
+def test_the_scorer_of_early_stopping_sees_the_settings_of_each_network(trained):
+    X, y, _ = table()
+    seen = []
+
+    def scoring(found, X, y):
+        seen.append((found.lambd, found.keep_prob))
+        return 0.0
+
+    stack(model(early_stopping=True, scoring=scoring, max_iter=1), X, y)
+    assert len(trained) == 1
+    assert seen == [(each["lambd"], each["keep_prob"]) for each in SETTINGS]
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_where_a_scorer_fails_each_network_has_its_own_error_or_none(seed, trained):
+    """And it starts where a fit of its own starts."""
+    X, y, _ = table()
+
+    def scoring(found, X, y):
+        if found.lambd == 2.0:
+            raise TypeError("not of this one")
+        return found.score(X, y)
+
+    one = model(early_stopping=True, scoring=scoring, random_state=seed)
+    models, results = stack(one, X, y)
+    assert trained == [None]
+    for found, result, parameters in zip(models, results, SETTINGS, strict=True):
+        expected, of_one = alone(one, X, y, parameters)
+        if parameters["lambd"] == 2.0:
+            assert "TypeError: not of this one" in result["fit_error"]
+            assert last_line(result) == last_line(of_one)
+        else:
+            assert result["test_scores"] == of_one["test_scores"]
+            assert_same_model(found, expected)
+            assert "fit" not in vars(found)
+
+
+@pytest.mark.parametrize("n_val", [5, 52])
+def test_where_a_scorer_fails_the_rows_for_validation_stay(n_val, trained):
+    X, y, _ = table()
+
+    def scoring(found, X, y):
+        if found.lambd == 2.0:
+            raise TypeError("not of this one")
+        return found.score(X, y)
+
+    validation = {"X_val": X[:n_val] * 0.5, "y_val": y[:n_val]}
+    one = model(early_stopping=True, scoring=scoring)
+    models, results = stack(one, X, y, validation=validation)
+    assert trained == [None]
+    expected = clone(models[0]).fit(X[TRAIN], y[TRAIN], **validation)
+    assert_same_model(models[0], expected)
+    assert "not of this one" in results[1]["fit_error"]
 
 
 def test_what_is_wrong_with_all_is_the_error_of_each():
