@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -132,8 +133,9 @@ def train_together(
     if len(data.target.classes) == 1:
         return [_constant(layout, data, None) for _ in settings]
 
-    # Separate fits with the same seed would have the same streams, each its own.
-    streams = random_streams(first.random_state)
+    # Separate fits with the same seed would have the same streams, each its own. It is
+    # a copy, so that a RandomState is as it was for fits that follow a failure.
+    streams = random_streams(copy.deepcopy(first.random_state))
     training, validation = split(first, data, validation, streams)
     lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
     problem = Problem(

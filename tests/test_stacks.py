@@ -315,10 +315,12 @@ def test_the_scorer_of_early_stopping_sees_the_settings_of_each_network(trained)
     assert seen == [(each["lambd"], each["keep_prob"]) for each in SETTINGS]
 
 
-@pytest.mark.parametrize("seed", [0])
+@pytest.mark.parametrize("seed", [0, "RandomState"])
 def test_where_a_scorer_fails_each_network_has_its_own_error_or_none(seed, trained):
     """And it starts where a fit of its own starts."""
     X, y, _ = table()
+    if seed == "RandomState":
+        seed = np.random.RandomState(0)
 
     def scoring(found, X, y):
         if found.lambd == 2.0:
