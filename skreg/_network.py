@@ -214,11 +214,14 @@ def _sparse_matmul_transposed(X: Any, dZT: Array, out: Array) -> None:
 
 
 def chunk_rows(layout: Layout, X: Any, n_networks: int = 1) -> int:
-    """How many rows a chunk may have, at least 256, to stay in WORKSPACE_BYTES."""
+    """How many rows a chunk may have to stay in WORKSPACE_BYTES.
+
+    There are at least 256, which the networks of a stack share out.
+    """
     n_inputs = 0 if issparse(X) else layout.units[0]
     # A unit has G, A, dA, D, its zeros, and the integers that D is drawn from.
     row = X.dtype.itemsize * (6 * sum(layout.units[1:]) * n_networks + n_inputs)
-    return max(_FEWEST_ROWS, int(WORKSPACE_BYTES // row))
+    return max(-(-_FEWEST_ROWS // n_networks), int(WORKSPACE_BYTES // row))
 
 
 def networks_at_once(layout: Layout, n_samples: int, dtype: DTypeLike) -> int:

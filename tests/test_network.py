@@ -367,3 +367,36 @@ def test_a_chunk_uses_the_memory_that_it_may():
     assert chunk_rows(layout, np.empty((0, 1), np.float32)) == pytest.approx(
         2 * n_rows, rel=1e-3
     )
+
+
+# Stacks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("units", "n_networks"),
+    [((30, 100, 50, 1), 6), ((4, 10, 1), 450), ((3, 2, 2), 5000), ((50, 300, 9), 20)],
+)
+def test_a_chunk_of_a_stack_stays_in_the_memory_of_one(units, n_networks, dtype):
+    layout, X = Layout(units), np.empty((0, units[0]), dtype=dtype)
+    n_rows = chunk_rows(layout, X, n_networks)
+    assert 1 <= n_rows <= chunk_rows(layout, X)
+    lead = (n_networks,)
+    tanh = ACTIVATIONS["tanh"]
+    workspace = training_workspace(layout, tanh, n_rows, dtype, lead=lead)
+    used = 3 * workspace.Z.nbytes
+    used += sum(layer.G.nbytes + layer.dA.nbytes for layer in workspace.hidden)
+    used += n_rows * sum(units) * np.dtype(dtype).itemsize
+    assert used <= _network.WORKSPACE_BYTES
+    # It is not so small either that Python's work comes to count.
+    assert n_rows == 1 or used > _network.WORKSPACE_BYTES / 4
+
+
+def test_a_stack_has_at_least_the_rows_of_one_in_all():
+    """However large its networks are."""
+    X = np.empty((0, 10))
+    layout = Layout((10, 10_000, 1))
+    assert chunk_rows(layout, X) == 256
+    assert chunk_rows(layout, X, 1) == 256
+    assert chunk_rows(layout, X, 4) == 64
+    assert chunk_rows(layout, X, 300) == 1
