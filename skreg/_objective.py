@@ -136,6 +136,11 @@ class Objective:
             loss = loss + buffers.loss
         return loss
 
+    def release(self) -> None:
+        """Give back the workspaces, which the next call makes anew."""
+        self._buffers.clear()
+        self._plans.clear()
+
     def _data_term(self, batch: Batch) -> Any:
         """Σ share · CE(A3, Y), planned for a batch that comes again."""
         if not batch.steady or self.drop_inputs is not None:

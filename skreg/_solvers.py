@@ -337,6 +337,8 @@ class _Steps:
         stack.objective.theta[...] = old.objective.theta[index]
         moments = [moment[index] for moment in old.optimizer.moments]
         stack.optimizer.resume(old.optimizer.n_steps, moments)
+        # Who called still has the old stack.
+        old.objective.release()
         moved = _Steps(stack)
         moved._ceiling = self._ceiling[index]
         moved._flushed_at = self._flushed_at

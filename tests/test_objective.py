@@ -459,3 +459,33 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch():
     finally:
         tracemalloc.stop()
     assert peak < one_row
+
+
+def test_workspaces_that_were_given_back_are_made_anew():
+    problem = random_problem()
+    objective = objective_of(problem, fill_masks=frozen(*[scaled_masks(problem)] * 3))
+    batch = batch_of(problem)._replace(steady=True)
+    J, gradient = objective([batch]), objective.gradient.copy()
+    loss = objective.data_loss([batch])
+    objective.release()
+    for _ in range(2):
+        assert objective([batch]) == J
+        assert_array_equal(objective.gradient, gradient)
+        assert objective.data_loss([batch]) == loss
+
+
+def test_workspaces_can_be_given_back():
+    problem = random_problem(n_samples=5000, dropout=False)
+    objective = objective_of(problem)
+    batch = batch_of(problem)._replace(steady=True)
+    tracemalloc.start()
+    try:
+        objective([batch])
+        held, _ = tracemalloc.get_traced_memory()
+        objective.release()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    one_row = 5000 * 8
+    assert held > 10 * one_row
+    assert left < one_row
