@@ -84,7 +84,8 @@ class RegularizedMLPClassifierCV(GridSearchCV):
         error. Errors in the refit are always raised.
 
     verbose : int, default=0
-        1 prints the number of fits, 2 the time of each, 3 the scores too.
+        1 prints the number of fits, 2 the time of each, 3 the scores too. For those of
+        a stack it is the time of the scores alone.
 
     hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
 batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
