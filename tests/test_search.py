@@ -1,5 +1,8 @@
 """``RegularizedMLPClassifierCV`` against ``GridSearchCV`` over separate fits."""
 
+import copy
+import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -7,17 +10,24 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joblib import parallel_config
+from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
     StratifiedKFold,
+    cross_val_score,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV, _stacks
+from skreg._network import STACK_BYTES, WORKSPACE_BYTES
 from skreg._stacks import train_together
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -130,7 +140,9 @@ def assert_same(mine, theirs, X, atol=1e-9):
         assert mine.n_iter_ == theirs.best_estimator_.n_iter_
         np.testing.assert_array_equal(mine.classes_, theirs.classes_)
         np.testing.assert_array_equal(mine.predict(X), theirs.predict(X))
-        np.testing.assert_array_equal(mine.predict_proba(X), theirs.predict_proba(X))
+        np.testing.assert_allclose(
+            mine.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-12
+        )
 
 
 @pytest.fixture
@@ -494,3 +506,609 @@ def _scorers_get_weights():
     one_by_one = separate(search((1.0,), (1.0,), scoring=scorer, refit=False))
     one_by_one.fit(X, y, sample_weight=weight)
     return any(got)
+
+
+# One by one --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("sparse", {}),
+        ("sparse", {"input_keep_prob": 0.8, "early_stopping": True}),
+        ("dense", {"solver": "lbfgs", "keep_probs": [1.0], "max_iter": 500}),
+        ("dense", {"hidden_layer_sizes": (300, 300), "max_iter": 2, "cv": 2}),
+    ],
+    ids=str,
+)
+def test_where_a_stack_does_not_pay_fits_are_separate(kind, parameters, stacks):
+    X, y, weight = table()
+    if kind == "sparse":
+        X = sparse.csr_array(np.where(np.abs(X) > 0.5, X, 0))
+    mine, theirs, _ = fit_both(search(**parameters), X, y, sample_weight=weight)
+    assert_same(mine, theirs, X, atol=0)
+    assert stacks == []
+
+
+def test_one_setting_is_no_stack(stacks):
+    X, y, _ = table()
+    mine, theirs, _ = fit_both(search([2.0], [0.5]), X, y)
+    assert_same(mine, theirs, X, atol=0)
+    assert stacks == []
+
+
+def test_own_rows_for_early_stopping_of_separate_fits_are_not_cut(stacks):
+    """As many rows as X has, sparse as they are."""
+    X, y, _ = table()
+    validation = {"X_val": sparse.csr_array(X[::-1]), "y_val": y[::-1]}
+    of = search(cv=2, early_stopping=True, max_iter=20, n_iter_no_change=3)
+    of.fit(sparse.csr_array(X), y, **validation)
+    assert stacks == []
+    dense = clone(of).fit(X, y, X_val=X[::-1], y_val=y[::-1])
+    assert len(stacks) == 2
+    assert_same(of, dense, X)
+
+
+# Networks that fail ------------------------------------------------------------------
+
+
+def text_of(warnings_of, category):
+    return next(text for kind, text in warnings_of if kind is category)
+
+
+def test_a_network_that_diverges_fails_alone(stacks):
+    X, y, _ = table()
+    of = search((1.0, 1e9, 3.0), solver="sgd", return_train_score=True, error_score=-7)
+    mine, theirs, told = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    assert [len(stack) for stack in stacks] == [6] * 3
+    huge = np.array([each["lambd"] == 1e9 for each in mine.cv_results_["params"]])
+    assert huge.sum() == 2
+    np.testing.assert_array_equal(mine.cv_results_["split1_test_score"] == -7, huge)
+    np.testing.assert_array_equal(mine.cv_results_["split1_train_score"] == -7, huge)
+    assert mine.lambd_ != 1e9
+    text = text_of(told, FitFailedWarning)
+    assert "6 fits failed out of a total of 18" in text
+    assert "lambd=1000000000.0" in text
+
+
+def test_the_error_score_may_be_nan():
+    X, y, _ = table()
+    of = search((1.0, 1e9), solver="sgd", scoring=["accuracy", "neg_log_loss"])
+    mine, theirs, told = fit_both(of.set_params(refit="accuracy"), X, y)
+    assert_same(mine, theirs, X)
+    assert np.isnan(mine.cv_results_["mean_test_accuracy"]).sum() == 2
+    assert "6 fits failed out of a total of 12" in text_of(told, FitFailedWarning)
+
+
+def test_the_error_may_be_raised():
+    X, y, _ = table()
+    of = search((1.0, 1e9), solver="sgd", error_score="raise")
+    for one in (of, separate(of)):
+        with pytest.raises(ValueError, match=r"diverged.*or lambd=1000000000.0\.$"):
+            one.fit(X, y)
+    assert not hasattr(of, "cv_results_")
+
+
+def test_all_may_fail():
+    X, y, _ = table()
+    of = search((1e9, 2e9), solver="sgd")
+    for one in (of, separate(of)):
+        with pytest.raises(ValueError, match="All the 12 fits failed"):
+            one.fit(X, y)
+    assert not hasattr(of, "n_splits_")
+
+
+def test_lbfgs_with_dropout_in_the_grid(stacks):
+    X, y, _ = table()
+    of = search(solver="lbfgs", max_iter=500)
+    mine, theirs, told = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    assert "6 fits failed out of a total of 12" in text_of(told, FitFailedWarning)
+    assert "does not go with solver='lbfgs'" in text_of(told, FitFailedWarning)
+    assert mine.keep_prob_ == 1.0
+
+
+def fails_with_strong_decay(model, X, y, sample_weight=None):
+    if model.lambd == 5.0:
+        raise RuntimeError("too strong for me")
+    return likelihood(model, X, y)
+
+
+def test_the_scorer_of_early_stopping_may_fail(stacks):
+    """Of the networks of a stack only those that it fails on have no score."""
+    X, y, _ = table()
+    of = search(early_stopping=True, early_stopping_scoring=fails_with_strong_decay)
+    mine, theirs, told = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    text = text_of(told, FitFailedWarning)
+    assert "6 fits failed out of a total of 12" in text
+    assert "too strong for me" in text
+    assert mine.lambd_ == 0.1
+
+
+def test_the_scorer_of_the_search_may_fail():
+    X, y, _ = table()
+    of = search(scoring=fails_with_strong_decay)
+    mine, theirs, told = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    assert any("too strong for me" in text for _, text in told)
+
+
+def test_a_fold_that_is_too_small_for_early_stopping():
+    """Nobody can be held out of one row of each class; the other fold is good."""
+    X, y, _ = table()
+    few = [np.flatnonzero(y == code)[0] for code in (0, 1)]
+    splits = [(few, np.arange(30)), (np.arange(30), np.arange(30, 47))]
+    of = search(cv=splits, early_stopping=True, error_score=-9.0)
+    mine, theirs, told = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    np.testing.assert_array_equal(mine.cv_results_["split0_test_score"], -9)
+    assert "4 fits failed out of a total of 8" in text_of(told, FitFailedWarning)
+
+
+def test_networks_without_convergence_warn():
+    X, y, _ = table()
+    of = search(learning_rate="constant")
+    _, _, told = fit_both(of, X, y)
+    assert [kind for kind, _ in told] == [ConvergenceWarning] * 13
+
+
+def interrupt(model, X, y, sample_weight=None):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_is_raised(stacks):
+    X, y, _ = table()
+    of = search(early_stopping=True, early_stopping_scoring=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        of.fit(X, y)
+    assert stacks == []
+    assert not hasattr(of, "cv_results_")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"solver": "sgd", "lambds": (1e9,)},
+        {"lambds": ()},
+        {"max_iter": 0},
+        {"early_stopping": True, "early_stopping_scoring": interrupt},
+        {"refit": lambda results: 99},
+    ],
+    ids=str,
+)
+def test_a_fit_that_fails_leaves_the_search_as_it_was(wrong):
+    X, y, _ = table()
+    of = search(cv=2).fit(X, y)
+    names = of.get_params()
+    before = {name: v for name, v in vars(of).items() if name not in names}
+    held = copy.deepcopy(before["cv_results_"])
+    of.set_params(**wrong)
+    with pytest.raises((ValueError, KeyboardInterrupt, IndexError)):
+        of.fit(X[:40], y[:40])
+    after = {name: v for name, v in vars(of).items() if name not in names}
+    assert after.keys() == before.keys()
+    assert all(after[name] is before[name] for name in before)
+    for key, values in held.items():
+        np.testing.assert_array_equal(of.cv_results_[key], values)
+    assert of.predict(X).shape == y.shape
+
+
+# What GridSearchCV can do ------------------------------------------------------------
+
+
+def second(results):
+    return 1
+
+
+def as_dict(model, X, y, sample_weight=None):
+    return {"a": likelihood(model, X, y), "b": model.score(X, y)}
+
+
+@pytest.mark.parametrize(
+    ("scoring", "refit"),
+    [
+        (None, True),
+        ("neg_log_loss", False),
+        ("neg_log_loss", second),
+        (likelihood, True),
+        (["neg_log_loss", "accuracy"], "accuracy"),
+        (("accuracy", "neg_log_loss"), False),
+        ({"one": "accuracy", "two": likelihood}, "two"),
+        (["neg_log_loss", "accuracy"], second),
+        (as_dict, "a"),
+        (as_dict, False),
+        (as_dict, second),
+    ],
+    ids=str,
+)
+def test_scorers_and_refit_mean_what_they_mean(scoring, refit):
+    X, y, _ = table()
+    of = search(cv=2, scoring=scoring, refit=refit, return_train_score=True)
+    mine, theirs, _ = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    assert type(mine.scorer_) is type(theirs.scorer_)
+    if isinstance(mine.scorer_, dict):
+        assert list(mine.scorer_) == list(theirs.scorer_)
+    if refit:
+        assert mine.refit_time_ > 0
+        if not (mine.multimetric_ and refit is second) and scoring is not as_dict:
+            assert mine.score(X, y) == theirs.score(X, y)
+    else:
+        assert not hasattr(mine, "refit_time_")
+        assert not hasattr(mine, "predict")
+        with pytest.raises(AttributeError, match="has no attribute 'predict'"):
+            mine.predict(X)
+
+
+def test_several_scores_without_a_choice_are_refused():
+    X, y, _ = table()
+    for scoring in (["accuracy", "neg_log_loss"], as_dict):
+        with pytest.raises(ValueError, match="refit must be set to a scorer key"):
+            search(scoring=scoring).fit(X, y)
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 3])
+def test_what_is_printed(verbose, capsys):
+    X, y, _ = table()
+    of = search(cv=2, verbose=verbose).fit(X, y)
+    mine = capsys.readouterr().out.splitlines()
+    separate(of).fit(X, y)
+    theirs = capsys.readouterr().out.splitlines()
+    if verbose == 3:
+        # Split by split, not setting by setting; and times differ.
+        mine, theirs = (
+            sorted(line.split("score=")[0] for line in lines)
+            for lines in (mine, theirs)
+        )
+    assert mine == theirs
+    assert (mine == []) == (verbose == 0)
+
+
+def test_the_times_are_of_the_fits():
+    X, y, _ = table()
+    of = search(cv=2).fit(X, y)
+    times = of.cv_results_["mean_fit_time"]
+    # Those of a stack have the same.
+    assert len(set(times)) == 1
+    assert 0 < times[0] < 5
+    assert len(set(of.cv_results_["mean_score_time"])) > 1
+
+
+def test_a_pipeline_ends_with_it():
+    X, y, _ = table("multiclass")
+    model = make_pipeline(StandardScaler(), search()).fit(X, y)
+    alone = search().fit(StandardScaler().fit_transform(X), y)
+    np.testing.assert_array_equal(
+        model.predict_proba(X), alone.predict_proba(StandardScaler().fit_transform(X))
+    )
+    assert model[-1].lambd_ == alone.lambd_
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])
+
+
+def test_cross_validation_around_it():
+    X, y, _ = table()
+    scores = cross_val_score(search(cv=2), X, y, cv=3)
+    expected = cross_val_score(separate(search(cv=2)), X, y, cv=3)
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_a_clone_a_copy_and_a_pickle():
+    X, y, _ = table()
+    of = search(cv=2).fit(X, y)
+    cloned = clone(of)
+    assert not hasattr(cloned, "cv_results_")
+    assert_same(cloned.fit(X, y), of, X)
+    for other in (copy.deepcopy(of), pickle.loads(pickle.dumps(of))):
+        assert_same(other, of, X)
+
+
+def test_parameters():
+    of = search()
+    names = set(of.get_params())
+    network = set(RegularizedMLPClassifier().get_params())
+    shared = network - {"lambd", "keep_prob", "warm_start", "scoring", "verbose"}
+    own = {"lambds", "keep_probs", "early_stopping_scoring", *SEARCH}
+    assert names == shared | own
+    defaults = RegularizedMLPClassifierCV().get_params()
+    of_network = RegularizedMLPClassifier().get_params()
+    assert all(defaults[name] == of_network[name] for name in shared)
+    of_search = GridSearchCV(RegularizedMLPClassifier(), {}).get_params()
+    np.testing.assert_equal(
+        {name: defaults[name] for name in SEARCH},
+        {name: of_search[name] for name in SEARCH},
+    )
+    of.set_params(lambds=[3.0], max_iter=2, early_stopping_scoring="accuracy")
+    assert of.param_grid == {"lambd": [3.0], "keep_prob": [0.6, 1.0]}
+    assert of.estimator.max_iter == 2
+    assert of.estimator.scoring == "accuracy"
+    with pytest.raises(ValueError, match="Invalid parameter 'lambd'"):
+        of.set_params(lambd=1.0)
+    with pytest.raises(TypeError, match="warm_start"):
+        RegularizedMLPClassifierCV(warm_start=True)
+
+
+def test_it_can_be_shown():
+    X, y, _ = table()
+    of = search(cv=2)
+    assert repr(of).startswith("RegularizedMLPClassifierCV(")
+    for one in (of, of.fit(X, y)):
+        html = one._repr_html_()
+        assert "RegularizedMLPClassifierCV" in html
+        assert "lambds" in html
+
+
+# Metadata routing --------------------------------------------------------------------
+
+
+def test_routing_of_weights_and_groups():
+    X, y, weight = table()
+    groups = np.arange(47) % 6
+    scorer = get_scorer("neg_log_loss")
+    with config_context(enable_metadata_routing=True):
+        scorer = scorer.set_score_request(sample_weight=True)
+        of = search(cv=GroupKFold(2), scoring=scorer)
+        theirs = separate(of)
+        theirs.estimator.set_fit_request(sample_weight=True)
+        arguments = {"sample_weight": weight, "groups": groups}
+        of.fit(X, y, **arguments)
+        theirs.fit(X, y, **arguments)
+        assert_same(of, theirs, X)
+        unweighted = scorer.set_score_request(sample_weight=False)
+        other = clone(of).set_params(scoring=unweighted).fit(X, y, **arguments)
+    scores = [one.cv_results_["mean_test_score"] for one in (of, other)]
+    assert np.abs(scores[0] - scores[1]).max() > 1e-4
+
+
+def test_routing_through_a_pipeline():
+    X, y, weight = table()
+    with config_context(enable_metadata_routing=True):
+        scorer = get_scorer("neg_log_loss").set_score_request(sample_weight=True)
+        of = search(cv=2, scoring=scorer).set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        model = make_pipeline(scaler, of).fit(X, y, sample_weight=weight)
+        scaled = StandardScaler().fit_transform(X)
+        alone = clone(of).fit(scaled, y, weight)
+        assert_same(model[-1], alone, scaled)
+        score = model.score(X, y, sample_weight=weight)
+        assert score == alone.score(scaled, y, sample_weight=weight)
+
+
+def test_routing_refuses_what_nobody_asked_for():
+    X, y, weight = table()
+    with config_context(enable_metadata_routing=True):
+        with pytest.raises(TypeError, match=r"unexpected argument.*colour"):
+            search().fit(X, y, colour=weight)
+        with pytest.raises(ValueError, match=r"sample_weight.*not explicitly set"):
+            search().fit(X, y, weight)
+
+
+# What cannot be used -----------------------------------------------------------------
+
+BAD = {
+    "lambds": [
+        ((), r"lambds=\(\): give a sequence of at least one"),
+        ([], r"lambds=\[\]: give a sequence of at least one"),
+        (np.array(1.0), "lambds=array.* give a sequence"),
+        (np.empty(0), "lambds=array.* give a sequence"),
+        (1.0, "'lambds' parameter .* must be an array-like"),
+        ("1", "'lambds' parameter .* must be an array-like"),
+        (None, "'lambds' parameter .* must be an array-like"),
+        ((1.0, -1.0), r"lambd=-1.0: .* at least 0"),
+        ((1.0, np.nan), r"lambd=nan: .* finite"),
+        ((1.0, np.inf), r"lambd=inf: .* finite"),
+        ((1.0, "2"), r"lambd='2'"),
+        ((1.0, (1.0, 2.0)), r"lambd=\(1.0, 2.0\) has 2 values, .* 3 weight matrices"),
+        (((1.0, 2.0, -3.0),), r"lambd=\(1.0, 2.0, -3.0\): .* at least 0"),
+    ],
+    "keep_probs": [
+        ((), r"keep_probs=\(\): give a sequence of at least one"),
+        (0.5, "'keep_probs' parameter .* must be an array-like"),
+        ((0.5, 0.0), r"keep_prob=0.0: .* above 0 and at most 1"),
+        ((0.5, 1.5), r"keep_prob=1.5: .* above 0 and at most 1"),
+        ((0.5, np.nan), r"keep_prob=nan"),
+        ((0.5, (0.5,)), r"keep_prob=\(0.5,\) has 1 values, .* 2 hidden layers"),
+        ((0.5, (0.5, 2)), r"keep_prob=\(0.5, 2\)"),
+    ],
+    "cv": [(1.5, "'cv' parameter"), (1, "'cv' parameter"), ([], "gave 0 splits")],
+    "scoring": [("no such score", "'scoring' parameter"), (3, "'scoring' parameter")],
+    "refit": [(3, "'refit' parameter"), (None, "'refit' parameter")],
+    "error_score": [("nan", "'error_score' parameter")],
+    "n_jobs": [(1.5, "'n_jobs' parameter")],
+    "verbose": [(-1, "'verbose' parameter")],
+    "early_stopping_scoring": [("no such score", "'early_stopping_scoring' parameter")],
+    "hidden_layer_sizes": [((5, 0), r"hidden_layer_sizes=\(5, 0\)")],
+    "max_iter": [(0, "'max_iter' parameter")],
+    "solver": [("newton", "'solver' parameter")],
+    "class_weight": [({7: 2.0}, "not in class_weight")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [(name, value, text) for name, cases in BAD.items() for value, text in cases],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_parameter_is_named_before_a_network_is_trained(
+    name, value, text, stacks
+):
+    X, y, _ = table()
+    of = search(**{name: value})
+    with pytest.raises((ValueError, TypeError), match=text):
+        of.fit(X, y)
+    assert stacks == []
+    assert vars(of).keys() == of.get_params().keys()
+
+
+class Unsure(KFold):
+    """It announces one split more than it gives."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return super().get_n_splits() + 1
+
+
+def test_a_splitter_that_contradicts_itself():
+    X, y, _ = table()
+    with pytest.raises(ValueError, match=r"gave 3 splits of the rows.* announced 4"):
+        search(cv=Unsure(3)).fit(X, y)
+
+
+def with_nan():
+    X, _, _ = table()
+    X[46, 2] = np.nan
+    return X
+
+
+BAD_ROWS = {
+    "NaN in X": ({"X": with_nan()}, "X contains NaN"),
+    "y too short": ({"y": np.arange(46) % 2}, "inconsistent numbers of samples"),
+    "no y": ({"y": None}, "y"),
+    "y of numbers": ({"y": np.linspace(0, 1, 47)}, "[Uu]nknown label type"),
+    "too few weights": ({"sample_weight": np.ones(46)}, r"sample_weight.*46"),
+    "a negative weight": ({"sample_weight": -np.ones(47)}, "sample_weight"),
+    "no weight at all": ({"sample_weight": np.zeros(47)}, "sample_weight"),
+    "weights of NaN": ({"sample_weight": np.full(47, np.nan)}, "sample_weight"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_bad_rows_are_told_before_a_network_is_trained(case, stacks):
+    X, y, _ = table()
+    arguments, text = BAD_ROWS[case]
+    of = search()
+    with pytest.raises(ValueError, match=text) as caught:
+        of.fit(**{"X": X, "y": y, **arguments})
+    assert "fits failed" not in str(caught.value)
+    assert stacks == []
+    assert vars(of).keys() == of.get_params().keys()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "text"),
+    [
+        ({}, {"X_val": np.ones((3, 4)), "y_val": [0, 1, 0]}, "early_stopping=False"),
+        ({"early_stopping": True}, {"X_val": np.ones((3, 4))}, "go together"),
+        (
+            {"early_stopping": True},
+            {"X_val": np.ones((3, 2)), "y_val": [0, 1, 0]},
+            "In X_val and y_val: X has 2 features",
+        ),
+    ],
+    ids=str,
+)
+def test_bad_rows_for_early_stopping(parameters, arguments, text):
+    X, y, _ = table()
+    with pytest.raises(ValueError, match=text):
+        search(**parameters).fit(X, y, **arguments)
+
+
+def test_unknown_arguments_of_fit():
+    X, y, weight = table()
+    text = r"unexpected arguments \['colour', 'sample_weights'\].*takes groups"
+    with pytest.raises(TypeError, match=text):
+        search().fit(X, y, sample_weights=weight, groups=weight, colour=3)
+
+
+# Processes ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_processes_change_nothing():
+    X, y, weight = table()
+    of = search(early_stopping=True, max_iter=20, n_iter_no_change=2)
+    alone = clone(of).fit(X, y, weight)
+    shared = clone(of).set_params(n_jobs=2).fit(X, y, weight)
+    assert_same(shared, alone, X, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "sizes"), [(1, [4]), (2, [4]), (3, [2, 2]), (7, [1, 1, 1, 1])]
+)
+def test_more_processes_than_splits_share_out_the_stacks(n_jobs, sizes, stacks):
+    X, y, _ = table()
+    of = search(cv=2)
+    with parallel_config("threading"):
+        found = clone(of).set_params(n_jobs=n_jobs).fit(X, y)
+    assert_same(found, of.fit(X, y), X)
+    trained = [len(stack) for stack in stacks][:-2]
+    assert trained == [size for size in sizes if size > 1 for _ in range(2)]
+
+
+# Memory ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [16, "full"])
+def test_a_stack_has_as_many_networks_as_fit_into_the_stated_size(batch_size, stacks):
+    """A unit has four numbers for each row of a batch, a parameter six in all."""
+    X, y, _ = table()
+    hidden = (30, 20)
+    n_rows = 47 if batch_size == "full" else batch_size
+    n_parameters = 4 * 30 + 30 * 20 + 20 * 1 + 30 + 20 + 1
+    network = 8 * (4 * (30 + 20 + 1) * n_rows + 6 * n_parameters)
+    at_once = STACK_BYTES // network
+    n_settings = 2 * at_once + 1
+    search(
+        np.geomspace(0.1, 10, n_settings),
+        [1.0],
+        cv=KFold(2),
+        hidden_layer_sizes=hidden,
+        batch_size=batch_size,
+        max_iter=1,
+        refit=False,
+    ).fit(X, y)
+    # Of like size, split by split.
+    sizes = [len(stack) for stack in stacks]
+    assert sorted(sizes) == sorted(
+        2 * [len(part) for part in np.array_split(range(n_settings), 3)]
+    )
+    assert max(sizes) <= at_once
+
+
+def peak_of(of, X, y, **arguments):
+    tracemalloc.start()
+    try:
+        of.fit(X, y, **arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_bounded_for_any_number_of_settings():
+    """By what a step writes; the rest are the models of one stack and the results."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 5)), np.arange(300) % 2
+    settings = {
+        "cv": [(np.arange(290), np.arange(290, 300))],
+        "hidden_layer_sizes": (40, 20),
+        "batch_size": "full",
+        "max_iter": 2,
+        "refit": False,
+    }
+    one, many = (
+        peak_of(search(np.geomspace(0.1, 9, n), [0.9], **settings), X, y)
+        for n in (1, 24)
+    )
+    network = 8 * (4 * 61 * 290 + 6 * (5 * 40 + 40 * 20 + 20 + 61))
+    assert 24 * network > 5 * STACK_BYTES
+    assert many - one < 1.5 * STACK_BYTES
+
+
+def test_memory_for_validation_rows_is_bounded():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 3)), np.arange(50) % 2
+    X_val, y_val = rng.normal(size=(1200, 3)), np.arange(1200) % 2
+    of = search(
+        np.geomspace(0.1, 9, 80),
+        [1.0],
+        cv=[(np.arange(40), np.arange(40, 50))],
+        hidden_layer_sizes=(60,),
+        batch_size=8,
+        max_iter=1,
+        early_stopping=True,
+        refit=False,
+    )
+    peak = peak_of(of, X, y, X_val=X_val, y_val=y_val)
+    # In one piece it would be five times as much.
+    assert 5 * WORKSPACE_BYTES < 80 * 8 * (2 * 60 + 3) * 1200
+    assert peak < WORKSPACE_BYTES + 1.5 * STACK_BYTES
