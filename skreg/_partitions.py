@@ -65,8 +65,12 @@ def collections(X: Any, y: Any, sample_weight: Any) -> Collections:
     if sample_weight is not None:
         weight = _collection(sample_weight, "sample_weight", (1,))
         others.append(_aligned(X, weight, "sample_weight"))
-    blocks = [np.ravel(c.to_delayed()).tolist() for c in (X, *others)]
     columns = X._meta if hasattr(X, "divisions") else None
+    # Optimised each by itself, they would no longer share what they are made of, and it
+    # would be computed for each.
+    blocks = [
+        np.ravel(c.to_delayed(optimize_graph=False)).tolist() for c in (X, *others)
+    ]
     return Collections(list(zip(*blocks, strict=True)), columns)
 
 

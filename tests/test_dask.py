@@ -232,6 +232,29 @@ def test_a_dataframe_names_the_features():
         )
 
 
+@pytest.mark.parametrize("make", ["from_delayed", "from_map"])
+def test_what_x_and_y_share_is_computed_once(make, tmp_path):
+    X, y = make_data("binary")
+    table = pd.DataFrame(X, columns=list("abcd")).assign(y=y)
+
+    def part(first):
+        # The tasks have copies of all that is here: only a file tells of them.
+        with open(tmp_path / "parts", "a") as file:
+            file.write(f"{first}\n")
+        return table.iloc[first : first + 20]
+
+    firsts = [0, 20, 40]
+    if make == "from_delayed":
+        parts = [delayed(part)(first) for first in firsts]
+        frame = dd.from_delayed(parts, meta=table.iloc[:0])
+    else:
+        frame = dd.from_map(part, firsts, meta=table.iloc[:0])
+    model = make_model(max_iter=2)
+    found = skreg.dask.fit(clone(model), frame[list("abcd")], frame["y"])
+    assert_same_model(found, clone(model).fit(table[list("abcd")], table["y"]))
+    assert sorted(map(int, (tmp_path / "parts").read_text().split())) == firsts
+
+
 def test_sparse_blocks():
     X, y = make_data()
     X[np.abs(X) < 0.5] = 0
