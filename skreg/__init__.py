@@ -10,7 +10,9 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the flat vector θ) and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
 the documents' functions, on the same engine; ``_displays`` draws what a search
-found. A file imports only files further down the table in ``tests/test_house.py``.
+found. ``dask`` trains on a cluster: its rows (``_partitions``) and its objective
+(``_remote``) go to the same solvers. A file imports only files further down the table
+in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier

@@ -9,6 +9,7 @@ alone: the order of rows and the masks of dropout come from seeds among them.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -174,23 +175,19 @@ def _part_sum(
     their masks are drawn.
     """
     data = _rows_of_step(part.sets[which], order, start, stop)
-    layout, activation, kind, fill_masks, drop_inputs = formula
+    fill_masks, drop_inputs = formula.fill_masks, formula.drop_inputs
     of_hidden, of_inputs = seeds
-    objective = Objective(
-        layout,
-        ACTIVATIONS[activation],
-        OUTPUTS[kind],
-        theta,
-        decay=0.0,
-        fill_masks=fill_masks and BlockMasks(fill_masks, of_hidden, first, mask_rows),
-        drop_inputs=drop_inputs
-        and BlockInputMasks(drop_inputs, of_inputs, first, mask_rows),
+    objective = _objective(formula, theta, data.n_rows)
+    objective.fill_masks = fill_masks and BlockMasks(
+        fill_masks, of_hidden, first, mask_rows
+    )
+    objective.drop_inputs = drop_inputs and BlockInputMasks(
+        drop_inputs, of_inputs, first, mask_rows
     )
     share = scale * data.total_weight
     with np.errstate(all="ignore"):
-        mean = float(objective(_chunks(data, layout)))
-        objective.gradient *= share
-    return _Sum(share * mean, objective.gradient)
+        mean = float(objective(_chunks(data, formula.layout)))
+        return _Sum(share * mean, share * objective.gradient)
 
 
 def _part_loss(
@@ -198,20 +195,46 @@ def _part_loss(
 ) -> _Sum:
     """Σ weight · CE without dropout, times ``scale``; no gradient."""
     data = part.sets[which]
-    layout, activation, kind, *_ = formula
-    objective = Objective(
-        layout, ACTIVATIONS[activation], OUTPUTS[kind], theta, decay=0.0
-    )
+    objective = _objective(formula, theta, data.n_rows)
     with np.errstate(all="ignore"):
-        mean = float(objective.data_loss(_chunks(data, layout)))
+        mean = float(objective.data_loss(_chunks(data, formula.layout)))
     return _Sum(scale * data.total_weight * mean, np.empty(0))
+
+
+class _Kept(threading.local):
+    """The objective of a thread's last task."""
+
+    key: Any = None
+    objective: Any = None
+
+
+_kept = _Kept()
+
+
+def _objective(formula: _Formula, theta: Array, n_rows: int) -> Objective:
+    """The objective without penalty, at θ.
+
+    Its workspace is that of the last task if it fits: memory that is fresh from the
+    system costs as much as some thousand rows. No result depends on what is in it.
+    """
+    layout, activation, kind, *_ = formula
+    key = layout, activation, kind, theta.dtype, n_rows
+    if _kept.key != key:
+        _kept.key = key
+        _kept.objective = Objective(
+            layout, ACTIVATIONS[activation], OUTPUTS[kind], theta.copy(), decay=0.0
+        )
+    objective: Objective = _kept.objective
+    objective.theta[...] = theta
+    return objective
 
 
 def _chunks(data: TrainingSet, layout: Layout) -> Any:
     """All rows as one batch."""
     batches = Batches(data, data.n_rows, chunk_rows=chunk_rows(layout, data.X))
     ((_, chunks),) = batches.epoch()
-    return chunks
+    # A steady batch would be kept, with its rows, by the objective.
+    return (chunk._replace(steady=False) for chunk in chunks)
 
 
 def _added(sums: Sequence[_Sum]) -> _Sum:

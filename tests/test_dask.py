@@ -1,11 +1,13 @@
 """`skreg.dask.fit` beside the local `fit` on the same rows."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
 import sys
 import time
+import weakref
 
 import dask.array as da
 import dask.dataframe as dd
@@ -28,7 +30,9 @@ from sklearn.preprocessing import StandardScaler
 import skreg.dask
 from skreg import RegularizedMLPClassifier
 from skreg import _remote as remote
-from skreg._partitions import collections, rows_on_workers
+from skreg._data import training_set
+from skreg._parameters import Layout
+from skreg._partitions import Held, collections, rows_on_workers
 from skreg._settings import random_streams
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -775,11 +779,34 @@ def test_large_settings_are_sent_anew():
 
 def test_nothing_is_left_on_the_workers(client):
     fit(make_model(max_iter=2), X_GOOD, Y_GOOD)
-    for _ in range(100):
-        if not any(client.has_what().values()):
-            break
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while any(client.has_what().values()) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(client.has_what().values())
+
+
+def test_a_worker_keeps_no_rows_of_the_last_task():
+    rows = training_set(X_GOOD.copy(), Y_GOOD, None, None)
+    layout = Layout((4, 5, 3))
+    theta = np.zeros(layout.n_parameters)
+    remote._part_sum(
+        Held(0, (rows,)),
+        theta,
+        None,
+        0,
+        N,
+        0,
+        which=0,
+        formula=remote._Formula(layout, "relu", "multiclass", None, None),
+        scale=1 / N,
+        seeds=[None, None],
+        mask_rows=10,
+    )
+    X = weakref.ref(rows.X)
+    del rows
+    gc.collect()
+    assert X() is None
 
 
 def test_the_size_that_dask_sees_is_that_of_the_rows(client):

@@ -39,7 +39,7 @@ from contextlib import redirect_stdout
 import dask
 import dask.array as da
 import numpy as np
-from common import arguments, report
+from common import arguments, report, table
 from distributed import Client, LocalCluster
 from sklearn.exceptions import ConvergenceWarning
 
@@ -155,12 +155,74 @@ def one_case(
     return line
 
 
-def fitted_line(lines: list[dict], x: str, scale: float = 1) -> tuple[float, float]:
-    """Slope and value at 0 of the time of a step (in ms), by least squares."""
+def slope_and_start(
+    lines: list[dict], column: str, time: str = "ms a step"
+) -> tuple[float, float]:
+    """Least squares: seconds of a step by what stands in the column."""
     slope, start = np.polyfit(
-        [scale * line[x] for line in lines], [line["ms a step"] for line in lines], 1
+        [line[column] for line in lines],
+        [line[time] / 1000 for line in lines],
+        1,
     )
     return float(slope), float(start)
+
+
+def costs_of(lines: list[dict], workers: int) -> dict[str, float]:
+    """The seconds that the model of docs/distributed.md is made of."""
+    mine = [line for line in lines if line["workers"] == workers]
+    by = {
+        what: [line for line in mine if line["by"] == what]
+        for what in ("rows", "partitions", "parameters")
+    }
+    row, _ = slope_and_start(by["rows"], "rows")
+    partition, step = slope_and_start(by["partitions"], "partitions")
+    local, _ = slope_and_start(by["rows"], "rows", "local ms a step")
+    kilobyte, _ = slope_and_start(by["parameters"], "kB sent a step")
+    # The slope by rows is that of all workers together.
+    return {
+        "row": row * workers,
+        "local row": local,
+        "partition": partition,
+        "step": step,
+        "byte": kilobyte / 1000,
+    }
+
+
+def step_time(
+    costs: dict[str, float],
+    n_rows: float,
+    workers: int,
+    partitions: int,
+    n_bytes: int,
+) -> float:
+    """The model: what is shared out, and what is not."""
+    return (
+        costs["row"] * n_rows / workers
+        + costs["step"]
+        + costs["partition"] * partitions
+        + costs["byte"] * bytes_of_step(n_bytes, workers, partitions)
+    )
+
+
+def predictions(costs: dict[str, float], n_bytes: int) -> list[dict]:
+    """A step with two partitions for each worker, and where it stops paying.
+
+    With a partition for each worker, the time c n / w + s + t w is least at
+    w = sqrt(c n / t).
+    """
+    lines = []
+    for n_rows in (10**6, 10**7, 10**8, 10**9):
+        local = costs["local row"] * n_rows
+        line = {"rows": f"{n_rows:.0e}", "local fit, s": local}
+        for workers in (1, 10, 100):
+            seconds = step_time(costs, n_rows, workers, 2 * workers, n_bytes)
+            line[f"{workers} workers, s"] = seconds
+            line[f"{workers} workers, efficiency"] = local / seconds / workers
+        line["most useful workers"] = round(
+            (costs["row"] * n_rows / costs["partition"]) ** 0.5
+        )
+        lines.append(line)
+    return lines
 
 
 def main() -> None:
@@ -207,20 +269,17 @@ def main() -> None:
                     )
                 )
     report("distributed", lines, options.results)
-    print()
     for workers in WORKERS:
-        mine = [line for line in lines if line["workers"] == workers]
-        by = {
-            what: [x for x in mine if x["by"] == what]
-            for what in ("rows", "partitions", "parameters")
-        }
-        row, _ = fitted_line(by["rows"], "rows", 1e-6)
-        task, step = fitted_line(by["partitions"], "partitions")
-        byte, _ = fitted_line(by["parameters"], "kB sent a step", 1e-3)
+        costs = costs_of(lines, workers)
+        theta = int(1000 * lines[0]["kB of θ"])
         print(
-            f"{workers} workers: {row:.4g} ns·10³ (ms per 10⁶ rows), {step:.3g} ms a "
-            f"step and {task:.3g} ms a partition, {byte:.3g} ms a MB sent"
+            f"\nFrom {workers} workers: a row {1e6 * costs['row']:.3g} µs "
+            f"(local {1e6 * costs['local row']:.3g}), a step "
+            f"{1e3 * costs['step']:.3g} ms and {1e3 * costs['partition']:.3g} ms for "
+            f"each partition, a MB sent {1e9 * costs['byte']:.3g} ms; θ has "
+            f"{theta / 1000:.3g} kB.\n"
         )
+        print(table(predictions(costs, theta)))
 
 
 if __name__ == "__main__":
