@@ -6,7 +6,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
 
-from skreg import RegularizedMLPClassifier
+from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 
 callback = pytest.importorskip("sklearn.callback")
 
@@ -159,3 +159,121 @@ def test_a_model_is_there_when_an_epoch_begins(iris):
 
     classifier().set_callbacks(Beginnings()).fit(*iris)
     assert found == [(150,)] * 4
+
+
+# A search of stacks ------------------------------------------------------------------
+
+
+class SearchRecorder:
+    """Writes down the tasks of a search: which, of what, with how many rows."""
+
+    def __init__(self, fail_at=None):
+        self.events = []
+        self.fail_at = fail_at
+
+    def setup(self, estimator, context):
+        self.events.append(("setup", type(estimator).__name__))
+
+    def teardown(self, estimator, context):
+        self.events.append(("teardown", type(estimator).__name__))
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
+        self._note("begin", estimator, context, X, y)
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None):
+        self._note("end", estimator, context, X, y)
+        return False
+
+    def _note(self, what, estimator, context, X, y):
+        task = (
+            context.task_name,
+            context.task_id,
+            context.max_subtasks,
+            getattr(context.parent, "task_name", None),
+            None if X is None else X.shape,
+            None if y is None else len(y),
+        )
+        self.events.append((what, *task))
+        if len(self.events) == self.fail_at:
+            raise RuntimeError("the callback failed")
+
+
+def searches(**parameters):
+    """The search and the GridSearchCV that is to show the same tasks."""
+    defaults = {
+        "cv": 2,
+        "hidden_layer_sizes": (5,),
+        "learning_rate": "cosine",
+        "max_iter": 4,
+        "random_state": 0,
+    }
+    mine = RegularizedMLPClassifierCV((0.1, 1.0), (0.5, 1.0), **defaults | parameters)
+    return mine, GridSearchCV(mine.estimator, mine.param_grid, cv=2, refit=mine.refit)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_tasks_of_a_search_are_those_of_grid_search(iris, solver, refit):
+    """Split by split instead of setting by setting; also where some of them fail."""
+    events, n_epochs = [], 2000 if solver == "lbfgs" else 4
+    for search in searches(solver=solver, refit=refit, max_iter=n_epochs):
+        recorder = SearchRecorder()
+        search.set_callbacks(recorder).fit(*iris)
+        # Both are a search.
+        names = {type(search).__name__: "search"}
+        events.append([tuple(names.get(p, p) for p in e) for e in recorder.events])
+    mine, theirs = events
+    assert sorted(mine, key=str) == sorted(theirs, key=str)
+    assert [mine[0][0], mine[-1][0]] == ["setup", "teardown"]
+    kinds = [event[:2] for event in mine]
+    begun = kinds.index(("begin", "search")), kinds.index(("end", "search"))
+    within = set(kinds[begun[0] + 1 : begun[1]])
+    assert within == {
+        ("begin", "candidate-split-evaluation"),
+        ("end", "candidate-split-evaluation"),
+    }
+    assert kinds.count(("begin", "candidate-split-evaluation")) == 8
+    assert (("end", "refit-with-best-params") in kinds) == refit
+
+
+def test_a_search_does_not_change_with_callbacks(iris):
+    plain, _ = searches()
+    watched, _ = searches()
+    plain.fit(*iris)
+    watched.set_callbacks(SearchRecorder()).fit(*iris)
+    np.testing.assert_array_equal(
+        plain.cv_results_["mean_test_score"], watched.cv_results_["mean_test_score"]
+    )
+    np.testing.assert_array_equal(
+        plain.predict_proba(iris[0]), watched.predict_proba(iris[0])
+    )
+
+
+@pytest.mark.parametrize("fail_at", [2, 3, 6, 20, 22])
+def test_a_callback_that_fails_ends_a_search(iris, fail_at):
+    search, _ = searches()
+    recorder = SearchRecorder(fail_at=fail_at)
+    search.set_callbacks(recorder)
+    with pytest.raises((RuntimeError, ValueError), match="the callback failed"):
+        search.set_params(error_score="raise").fit(*iris)
+    assert recorder.events[-1][0] == "teardown"
+    assert not hasattr(search, "cv_results_")
+
+
+def test_a_search_with_progress_bar(iris, capsys):
+    pytest.importorskip("rich")
+    search, _ = searches()
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*iris)
+    shown = capsys.readouterr().out
+    assert "RegularizedMLPClassifierCV" in shown
+    assert "refit-with-best-params" in shown
+
+
+def test_bad_rows_of_a_search_come_before_the_hooks(iris):
+    recorder = SearchRecorder()
+    search, _ = searches()
+    with pytest.raises(ValueError, match="NaN"):
+        search.set_callbacks(recorder).fit(iris[0] * np.nan, iris[1])
+    assert recorder.events == []
