@@ -21,7 +21,11 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skreg import RegularizationGridDisplay, RegularizedMLPClassifier
+from skreg import (
+    RegularizationGridDisplay,
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+)
 
 X, y = load_breast_cancer(return_X_y=True)
 X, y = StandardScaler().fit_transform(X)[:120, :6], y[:120]
@@ -353,6 +357,24 @@ def test_randomised_search():
     assert seen == scores_by_values(search)
     assert len(seen) == 7
     assert np.size(display.mean_scores) > 7
+
+
+def test_a_search_of_stacks():
+    mine = RegularizedMLPClassifierCV(
+        LAMBDS,
+        KEEP_PROBS,
+        cv=2,
+        scoring="neg_log_loss",
+        hidden_layer_sizes=(8, 4),
+        learning_rate="cosine",
+        learning_rate_init=0.03,
+        max_iter=8,
+        random_state=0,
+    ).fit(X, y)
+    display = draw(mine)
+    assert cells(display) == scores_by_values(mine)
+    assert framed(display) == (mine.lambd_, mine.keep_prob_)
+    assert display.lambds == sorted(LAMBDS)
 
 
 def test_halving_search_takes_the_last_round_of_a_cell():

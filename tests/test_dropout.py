@@ -345,3 +345,54 @@ def test_stored_values_of_numbered_rows():
     assert 0.3 < kept.sum() / (X > 0).sum() < 0.7
     # Pieces that end where blocks do.
     assert_array_equal(block_inputs(sparse, 0, [32, 16, 16]), dropped)
+
+
+# Stacks ------------------------------------------------------------------------------
+
+STACKS = {
+    "one for all": [[0.7], [0.7], [0.7]],
+    "two, one twice": [[0.5], [0.8], [0.5]],
+    "in falling order": [[1.0], [0.8], [0.3], [0.8]],
+    "all different": [[0.9], [0.2], [0.5]],
+    "by layer": [[0.5, 0.9], [0.9, 0.5], [0.5, 0.9], [0.5, 0.5]],
+    "by layer, all alike": [[0.5, 0.9]] * 3,
+    "the same where rounded": [[0.5], [0.5 + 1e-9], [0.6]],
+    "one network": [[0.5, 0.9]],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", STACKS)
+def test_each_network_of_a_stack_has_the_masks_that_it_has_alone(name, dtype):
+    keep_probs = np.array(STACKS[name])
+    units = (6, 4)[: keep_probs.shape[1]]
+    stack = Masks(keep_probs, units, np.random.SFC64(3), dtype)
+    alone = [Masks(row, units, np.random.SFC64(3), dtype) for row in keep_probs]
+    # Sizes of batches in turn; each draws new ones.
+    for n_samples in (7, 5, 7, 1):
+        D = np.full((len(keep_probs), sum(units), n_samples), np.nan, dtype)
+        stack(D)
+        for masks, found in zip(alone, D, strict=True):
+            expected = np.empty_like(found)
+            masks(expected)
+            assert_array_equal(found, expected)
+
+
+def test_a_stack_draws_as_many_integers_as_one_network():
+    used, twin = np.random.SFC64(5), np.random.SFC64(5)
+    masks = Masks([[0.5], [0.5], [0.9]], [6], used, float)
+    masks(np.empty((3, 6, 8)))
+    masks(np.empty((3, 6, 8)))
+    twin.random_raw(2 * 12)
+    assert used.random_raw() == twin.random_raw()
+
+
+def test_masks_of_a_stack_fill_what_is_not_contiguous():
+    whole = np.full((3, 10, 8), np.nan)
+    Masks([[0.5], [0.9], [0.5]], [6], np.random.SFC64(5), float)(whole[:, 2:8, 1:])
+    assert not np.isnan(whole[:, 2:8, 1:]).any()
+    assert np.isnan(whole[:, :2]).all()
+    assert np.isnan(whole[:, 8:]).all()
+    assert np.isnan(whole[:, :, 0]).all()
+    assert_array_equal(whole[0, 2:8, 1:], whole[2, 2:8, 1:])
+    assert (whole[0, 2:8, 1:] != whole[1, 2:8, 1:]).any()

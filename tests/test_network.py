@@ -1,5 +1,7 @@
 """Forward and backward, line by line against the oracle."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import reference
@@ -19,6 +21,7 @@ from skreg._network import (
     by_chunks,
     chunk_rows,
     forward,
+    networks_at_once,
     training_workspace,
 )
 from skreg._parameters import Layout
@@ -400,3 +403,44 @@ def test_a_stack_has_at_least_the_rows_of_one_in_all():
     assert chunk_rows(layout, X, 1) == 256
     assert chunk_rows(layout, X, 4) == 64
     assert chunk_rows(layout, X, 300) == 1
+
+
+@pytest.mark.parametrize(
+    ("units", "n_samples", "dtype", "expected"),
+    [
+        # 5 · 2¹⁹ / (8 (4 · 151 · 200 + 6 · 8201)), rounded down, and so on.
+        ((30, 100, 50, 1), 200, np.float64, 1),
+        ((30, 100, 50, 1), 32, np.float64, 4),
+        ((30, 100, 50, 1), 32, np.float32, 9),
+        ((4, 10, 3), 16, np.float64, 246),
+        ((4, 10, 3), 1, np.float32, 1191),
+        ((784, 500, 10), 200, np.float32, 1),
+        ((20_000, 100, 2), 1, np.float64, 1),
+    ],
+)
+def test_how_many_networks_a_stack_may_have(units, n_samples, dtype, expected):
+    layout = Layout(units)
+    found = networks_at_once(layout, n_samples, dtype)
+    n_parameters = sum(a * b + b for a, b in pairwise(units))
+    n_numbers = 4 * sum(units[1:]) * n_samples + 6 * n_parameters
+    size = np.dtype(dtype).itemsize * n_numbers
+    assert found == max(1, 5 * 2**19 // size)
+    assert found == expected
+    assert _network.STACK_BYTES == 5 * 2**19
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_the_steps_of_a_stack_write_stays_below_the_stated_size(dtype):
+    layout, n_samples = Layout((10, 30, 20, 2)), 50
+    n_networks = networks_at_once(layout, n_samples, dtype)
+    assert n_networks > 3
+    lead = (n_networks,)
+    masks = np.zeros((*lead, 50, n_samples), dtype)
+    relu = ACTIVATIONS["relu"]
+    workspace = training_workspace(
+        layout, relu, n_samples, dtype, lead=lead, masks=masks
+    )
+    used = masks.nbytes + 3 * workspace.Z.nbytes
+    used += sum(layer.G.nbytes + layer.dA.nbytes for layer in workspace.hidden)
+    used += 6 * n_networks * layout.n_parameters * np.dtype(dtype).itemsize
+    assert _network.STACK_BYTES / 3 < used <= _network.STACK_BYTES

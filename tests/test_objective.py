@@ -238,6 +238,67 @@ def test_a_stack_in_chunks_equals_a_stack_in_one():
     assert_allclose(*(gradient for _, gradient in results), rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("by_layer", [False, True])
+@pytest.mark.parametrize("hidden", [(4, 3), (300, 200)])
+def test_the_decay_of_a_stack_is_that_of_each_network(hidden, by_layer, dtype):
+    """Over several blocks too; biases have none."""
+    problem = random_problem(hidden=hidden, dropout=False)
+    layout = Layout(problem.units)
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(3, layout.n_parameters)).astype(dtype)
+    lambds = np.array([[0.0], [0.7], [30.0]])
+    lambds = lambds * ([1.0, 0.0, 2.0] if by_layer else [1.0, 1.0, 1.0])
+    batch = batch_of(problem, dtype)
+
+    def of(theta, decay):
+        objective = Objective(
+            layout,
+            ENGINE_ACTIVATIONS["relu"],
+            OUTPUTS["binary"],
+            theta,
+            decay=decay,
+        )
+        return objective([batch]), objective.gradient
+
+    J, gradient = of(theta, layout.for_each_weight(lambds) / 9)
+    J0, gradient0 = of(theta, 0.0)
+    rtol = 1e-4 if dtype == np.float32 else 1e-9
+    n_weights = layout.n_weights
+    assert_array_equal(gradient[:, n_weights:], gradient0[:, n_weights:])
+    for s in range(3):
+        W = theta[s, :n_weights].astype(float)
+        decay = np.empty(n_weights)
+        start = 0
+        for lambd, (n_out, n_in) in zip(
+            lambds[s], (W.shape for W, _ in layout.layers(theta[s])), strict=True
+        ):
+            decay[start : start + n_out * n_in] = lambd / 9
+            start += n_out * n_in
+        assert_allclose(J[s] - J0[s], 0.5 * np.sum(decay * W**2), rtol=rtol, atol=1e-5)
+        assert_allclose(
+            gradient[s, :n_weights],
+            gradient0[s, :n_weights] + decay * W,
+            rtol=rtol,
+            atol=1e-5 if dtype == np.float32 else 1e-12,
+        )
+
+
+def test_a_stack_without_decay_has_no_penalty():
+    problem = random_problem(dropout=False)
+    layout = Layout(problem.units)
+    theta = np.random.default_rng(0).normal(size=(2, layout.n_parameters))
+    stack = Objective(
+        layout,
+        ENGINE_ACTIVATIONS["relu"],
+        OUTPUTS["binary"],
+        theta,
+        decay=layout.for_each_weight(np.zeros((2, 3))),
+    )
+    batch = batch_of(problem)
+    assert_allclose(stack([batch]), stack.data_loss([batch]), rtol=1e-14)
+
+
 def test_decay_may_differ_from_weight_to_weight():
     problem = random_problem()
     lambdas = np.array([0.0, 2.0, 5.0])

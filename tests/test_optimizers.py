@@ -158,6 +158,45 @@ def test_a_stack_moves_as_each_vector_alone(rule):
 
 
 @rules
+def test_each_vector_of_a_stack_has_its_own_rate(rule):
+    """Over several blocks; the oracle takes one vector after the other."""
+    theta, gradient, rates = bowl((3, BLOCK + 5))
+    factors = np.array([[1.0], [0.3], [0.0]])
+    moved, g = theta.copy(), np.empty_like(theta)
+    optimizer = build(rule, moved, g)
+    for step, rate in enumerate(rates):
+        g[...] = gradient(moved, step)
+        optimizer.step(rate * factors)
+    for k in range(3):
+
+        def of_one(one, step, k=k):
+            everything = np.zeros_like(theta)
+            everything[k] = one
+            return gradient(everything, step)[k]
+
+        expected = expected_trajectory(rule, theta[k], of_one, rates * factors[k, 0])
+        assert_allclose(moved[k], expected[-1], rtol=1e-12, atol=1e-14)
+    assert_array_equal(moved[2], theta[2])
+    assert (moved[1] != theta[1]).any()
+
+
+@rules
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_rates_are_one_rate(rule, dtype):
+    theta, gradient, rates = bowl((2, 40), dtype)
+    found = []
+    for shape in [(), (2, 1)]:
+        moved, g = theta.copy(), np.empty_like(theta)
+        optimizer = build(rule, moved, g)
+        for step, rate in enumerate(rates):
+            g[...] = gradient(moved, step)
+            optimizer.step(np.full(shape, rate))
+        assert moved.dtype == dtype
+        found.append(moved)
+    assert_array_equal(*found)
+
+
+@rules
 @pytest.mark.parametrize("half", [0, 1, 11])
 def test_moments_put_back_give_the_same_trajectory(rule, half):
     theta, gradient, rates = bowl(LONG)

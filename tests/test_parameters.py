@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from scipy.stats import kstest
 from strategies import flat, random_problem
 
-from skreg._parameters import Layout, initial_theta, theta_of
+from skreg._parameters import BLOCK, Layout, blocks, initial_theta, theta_of
 
 UNITS = [(3, 1), (4, 2, 1), (2, 5, 3, 1), (1, 1, 1, 1), (3, 2, 4, 2, 5, 2)]
 every_layout = pytest.mark.parametrize("units", UNITS, ids=str)
@@ -153,3 +153,55 @@ def test_float32_starts_from_the_rounded_weights_of_float64():
     assert single.dtype == np.float32
     assert_array_equal(single, double.astype(np.float32))
     assert generators[0].bit_generator.state == generators[1].bit_generator.state
+
+
+# A value for each weight -------------------------------------------------------------
+
+
+def test_the_value_of_its_layer_for_each_weight():
+    layout = Layout((2, 3, 1))
+    assert_array_equal(layout.for_each_weight([5.0, 7.0]), [5] * 6 + [7] * 3)
+    values = layout.for_each_weight([[5, 7], [0, 1]])
+    assert_array_equal(values, [[5] * 6 + [7] * 3, [0] * 6 + [1] * 3])
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        ([4.0, 4.0], ()),
+        ([[4.0, 4.0]], (1, 1)),
+        ([[4.0, 4.0], [0.0, 0.0], [1.0, 1.0]], (3, 1)),
+        ([[4.0, 4.0], [0.0, 1.0]], (2, 9)),
+        ([[[4.0, 4.0], [0.0, 0.0]]] * 3, (3, 2, 1)),
+        ([[[4.0, 4.0], [0.0, 1.0]]] * 3, (3, 2, 9)),
+    ],
+    ids=str,
+)
+def test_what_all_layers_share_stands_for_all_weights(values, shape):
+    found = Layout((2, 3, 1)).for_each_weight(values)
+    assert found.shape == shape
+    assert found.dtype == float
+    expected = np.repeat(np.asarray(values), [6, 3], axis=-1)
+    assert_array_equal(np.broadcast_to(found, expected.shape), expected)
+
+
+@pytest.mark.parametrize("size", [10, BLOCK, BLOCK + 1, 3 * BLOCK - 5])
+def test_blocks_of_a_stack_and_of_what_goes_with_it(size):
+    """Numbers and columns of one number go with each block, uncut."""
+    theta = np.arange(2.0 * size).reshape(2, size)
+    rates, number = np.array([[3.0], [4.0]]), np.array(5.0)
+    parts = list(blocks(theta, rates, theta + 1, number))
+    assert len(parts) == -(-size // BLOCK)
+    for part in parts:
+        assert part[0].shape == part[2].shape
+        assert np.shares_memory(part[0], theta)
+        assert part[1] is rates
+        assert part[3] is number
+    for k in (0, 2):
+        joined = np.concatenate([part[k] for part in parts], axis=-1)
+        assert_array_equal(joined, theta + k // 2)
+
+
+def test_a_vector_of_one_parameter_is_a_block():
+    (part,) = blocks(np.ones((3, 1)), np.ones(()))
+    assert part[0].shape == (3, 1)
