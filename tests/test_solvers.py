@@ -1,7 +1,7 @@
 """The epoch loop and L-BFGS, against naive loops and a second minimiser."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -1536,3 +1536,507 @@ def test_no_solver_touches_the_global_random_stream():
     assert before[0] == after[0]
     assert_array_equal(before[1], after[1])
     assert before[2:] == after[2:]
+
+
+# Stacks ------------------------------------------------------------------------------
+
+RNG_LAMBDS = (0.0, 0.7, 30.0, 4.0)
+
+
+@dataclass
+class Several:
+    """A stack of networks on the rows of one problem, each with its own start.
+
+    ``masks`` has for each network and step D1, D2, … of zeros and ones, or is None.
+    """
+
+    problem: Problem
+    lambds: tuple
+    theta: np.ndarray
+    masks: list | None
+    constants: str
+
+    def stack(self, numbers=None, *, validate=None, used=0):
+        """The stack of some of the networks; ``used`` masks of each are used up."""
+        numbers = range(len(self.lambds)) if numbers is None else numbers
+        problem, objective = self.problem, self.problem.objective
+        handed_out = iter(range(used, 10**6))
+
+        def fill_masks(D):
+            step = next(handed_out)
+            for place, number in enumerate(numbers):
+                scaled = [
+                    m / p
+                    for m, p in zip(self.masks[number][step], KEEP_PROBS, strict=True)
+                ]
+                D[place] = np.concatenate(scaled)[:, : D.shape[-1]]
+
+        lambds = np.array([self.lambds[number] for number in numbers])
+        theta = self.theta[list(numbers)].copy()
+        together = Objective(
+            objective.layout,
+            objective.activation,
+            objective.output,
+            theta,
+            decay=lambds[:, np.newaxis] / problem.data.total_weight,
+            fill_masks=None if self.masks is None else fill_masks,
+        )
+        optimizer = make_optimizer(self.constants, together)
+        score = None
+        if validate is not None:
+
+            def score(places):
+                scores = np.full(len(numbers), np.nan)
+                for (place,) in places:
+                    scores[place] = validate(numbers[place], together.theta[place])
+                return scores
+
+        return Stack(together, optimizer, None, score, None)
+
+    def alone(self, number):
+        """The problem of one of them."""
+        single = replace_objective(self.problem, self.theta[number])
+        single.lambd = self.lambds[number]
+        return single
+
+
+def replace_objective(problem, theta):
+    objective = problem.objective
+    start = parameters_of(objective, theta)
+    return replace(problem, start=start)
+
+
+def several(kind="binary", *, constants="sgd", n_steps=None, n=23, weighted=False):
+    """Four networks; with ``n_steps`` each has masks of its own for so many steps."""
+    problem = make_problem(kind, n=n, weighted=weighted)
+    theta = np.tile(problem.objective.theta, (4, 1))
+    theta += np.random.default_rng(8).normal(scale=0.2, size=theta.shape)
+    masks = None
+    if n_steps is not None:
+        masks = [draw_masks([n] * n_steps, seed=seed) for seed in range(4)]
+    return Several(problem, RNG_LAMBDS, theta, masks, constants)
+
+
+def descend_together(stack, batches, plateaus=None, **arguments):
+    n = len(stack.objective.theta)
+    defaults = {
+        "schedule": "constant",
+        "learning_rate": 0.05,
+        "power_t": 0.5,
+        "max_iter": 6,
+        "observers": [()] * n,
+    }
+    plateaus = plateaus or [Plateau(0.0, math.inf) for _ in range(n)]
+    return descend(stack, batches, plateaus, **defaults | arguments)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("kind", "weighted", "dropout", "schedule"),
+    [
+        ("binary", True, True, "constant"),
+        ("multiclass", False, True, "cosine"),
+        ("multilabel", False, False, "invscaling"),
+    ],
+)
+def test_each_network_of_a_stack_is_the_naive_loop(
+    optimizer, kind, weighted, dropout, schedule
+):
+    """With its own start, decay and masks, in the same mini-batches."""
+    n, n_epochs = 23, 5
+    networks = several(
+        kind,
+        constants=optimizer,
+        n_steps=3 * n_epochs if dropout else None,
+        weighted=weighted,
+    )
+    problem = networks.problem
+    batches = RecordedBatches(problem.batches(8, seed=4), problem)
+    rate = 0.01 if optimizer == "adam" else 0.03
+    results = descend_together(
+        networks.stack(),
+        batches,
+        schedule=schedule,
+        learning_rate=rate,
+        max_iter=n_epochs,
+    )
+    steps = list(chain.from_iterable(batches.epochs))
+    rates = reference.learning_rates(schedule, rate, n_epochs, n, 0.5, n_epochs)
+    rule = {"adam": reference.adam, "nesterov": reference.nesterov}
+    constants = {"sgd": {"momentum": 0.0}}.get(optimizer, {})
+    for number, result in enumerate(results):
+        single = networks.alone(number)
+
+        def of_step(step, number=number):
+            rows, masks = steps[step], None
+            if dropout:
+                masks = [D[:, : len(rows)] for D in networks.masks[number][step]]
+            return rows, masks
+
+        trajectory = rule.get(optimizer, reference.sgd_momentum)(
+            reference.flatten(single.start),
+            lambda vector, step: single.batch_gradient(vector, *of_step(step)),  # noqa: B023
+            np.repeat(rates, 3),
+            n_steps=len(steps),
+            **constants,
+        )
+        found = single.vector(result.theta)
+        assert_allclose(found, trajectory[-1], rtol=0, atol=1e-10)
+        assert np.abs(trajectory[-1] - trajectory[0]).max() > 0.01
+        losses = [
+            single.batch_cost(trajectory[k], *of_step(k)) for k in range(len(steps))
+        ]
+        n_rows = list(map(len, steps))
+        expected = [
+            np.dot(losses[k : k + 3], n_rows[k : k + 3]) / n
+            for k in range(0, len(steps), 3)
+        ]
+        assert_allclose(result.loss_curve, expected, rtol=1e-9)
+        assert result.samples_seen == n * n_epochs
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("schedule", ["constant", "adaptive", "invscaling", "cosine"])
+def test_networks_that_leave_do_not_change_the_others(optimizer, schedule):
+    """Each is as it is alone, with what its optimiser remembers, to its own end."""
+    networks = several(constants=optimizer, n_steps=200)
+    problem = networks.problem
+    arguments = {"schedule": schedule, "learning_rate": 0.05, "max_iter": 40}
+    if schedule == "adaptive":
+        arguments["learning_rate"] = 1e-4
+    patience = (3, 1, 6, 2)
+
+    def validate(number, theta):
+        """It rises for a while, for each network another."""
+        place = theta[: 3 + number].sum()
+        return math.sin(40 * place)
+
+    n_calls, made = [], []
+
+    def smaller(numbers):
+        made.append(list(numbers))
+        return networks.stack(made[-1], validate=validate, used=n_calls[-1])
+
+    class Counted:
+        n_rows = problem.n_rows
+
+        def __init__(self):
+            self._batches = problem.batches(8, seed=2)
+            self._n = 0
+
+        def epoch(self):
+            for batch in self._batches.epoch():
+                self._n += 1
+                n_calls.append(self._n)
+                yield batch
+
+    plateaus = [Plateau(1e-3, patience[number]) for number in range(4)]
+    together = descend_together(
+        networks.stack(validate=validate),
+        Counted(),
+        plateaus,
+        smaller=smaller,
+        **arguments,
+    )
+    for number, found in enumerate(together):
+        (expected,) = descend_together(
+            networks.stack([number], validate=validate),
+            problem.batches(8, seed=2),
+            [Plateau(1e-3, patience[number])],
+            **arguments,
+        )
+        for name in ["theta", "loss_curve", "validation_scores", "best_epoch"]:
+            a, b = getattr(found, name), getattr(expected, name)
+            assert_allclose(a, b, rtol=1e-10, atol=1e-13, err_msg=f"{name} {number}")
+        for name in ["n_epochs", "samples_seen", "converged", "learning_rate"]:
+            assert getattr(found, name) == getattr(expected, name)
+    assert len({result.n_epochs for result in together}) > 1
+    assert [len(numbers) for numbers in made] == sorted(
+        {len(numbers) for numbers in made}, reverse=True
+    )
+
+
+class ScriptedStack(ScriptedObjective):
+    """Networks that each return their losses, call by call, then the last for ever."""
+
+    def __init__(self, losses, gradient=-1.0):
+        super().__init__(losses, np.zeros((len(losses), 2)), lambda theta: gradient)
+
+    def release(self):
+        pass
+
+    def __call__(self, chunks):
+        list(chunks)
+        loss = [one[min(self.n_calls, len(one) - 1)] for one in self.losses]
+        self.n_calls += 1
+        for one in loss:
+            if isinstance(one, BaseException):
+                raise one
+        self.gradient[...] = self._gradient(self.theta)
+        return np.array(loss)
+
+
+class RatesOfStack(SGD):
+    """Plain gradient descent that notes the learning rates of all networks."""
+
+    def __init__(self, objective, rates):
+        super().__init__(
+            objective.theta, objective.gradient, momentum=0.0, nesterov=False
+        )
+        self.rates = rates
+
+    def step(self, learning_rate):
+        self.rates.append(np.ravel(learning_rate).tolist())
+        super().step(learning_rate)
+
+
+def run_script(losses, plateaus, **arguments):
+    """Results, the rates of each step, and which networks each smaller stack had."""
+    rates, made, objectives = [], [], []
+
+    def stack_of(numbers):
+        objective = ScriptedStack([losses[number] for number in numbers])
+        if objectives:
+            objective.n_calls = objectives[-1].n_calls
+        objectives.append(objective)
+        return Stack(objective, RatesOfStack(objective, rates))
+
+    def smaller(numbers):
+        made.append(list(numbers))
+        return stack_of(numbers)
+
+    first = stack_of(range(len(losses)))
+    results = descend_together(
+        first, ScriptedBatches(), plateaus, smaller=smaller, **arguments
+    )
+    return results, rates, made
+
+
+FALLING = [1.0 / (1 + epoch) for epoch in range(9)]
+FLAT = [1.0] * 9
+
+
+def test_adaptive_rates_of_a_stack_are_each_its_own():
+    """The second comes to a plateau each other epoch, the first never."""
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results, rates, made = run_script(
+        [FALLING, FLAT], plateaus, schedule="adaptive", learning_rate=1.0, max_iter=8
+    )
+    expected = [1.0, 1.0, 1.0, 0.2, 0.2, 0.04, 0.04, 0.008]
+    assert_allclose(rates, [[1.0, rate] for rate in expected], rtol=1e-12)
+    assert made == []
+    assert [result.learning_rate for result in results] == [
+        1.0,
+        pytest.approx(0.008),
+    ]
+    assert [result.converged for result in results] == [False, False]
+    # A step adds its rate, so that θ is the sum of the rates.
+    assert_allclose(results[0].theta, 8)
+    assert_allclose(results[1].theta, sum(expected))
+
+
+def test_those_left_move_to_their_new_places():
+    """The first leaves, then the third of the two that were its neighbours."""
+    stops = [FLAT, FALLING, FALLING[:3] + [FALLING[2]] * 6, FALLING]
+    plateaus = [Plateau(1e-3, 2) for _ in range(4)]
+    results, rates, made = run_script(stops, plateaus, learning_rate=1.0, max_iter=8)
+    assert made == [[1, 2, 3], [1, 3]]
+    assert [result.n_epochs for result in results] == [3, 8, 5, 8]
+    assert [result.converged for result in results] == [True, False, True, False]
+    assert [len(step) for step in rates] == [4] * 3 + [3] * 2 + [2] * 3
+    for losses, result in zip(stops, results, strict=True):
+        assert result.loss_curve == losses[: result.n_epochs]
+        assert_array_equal(result.theta, [result.n_epochs] * 2)
+        assert result.samples_seen == 10 * result.n_epochs
+        assert result.best_score == -min(result.loss_curve)
+
+
+def test_without_smaller_those_left_stay_where_they_are():
+    objective = ScriptedStack([FLAT, FALLING])
+    stack = Stack(objective, RatesOfStack(objective, rates := []))
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results = descend_together(stack, ScriptedBatches(), plateaus, learning_rate=1.0)
+    assert [result.n_epochs for result in results] == [3, 6]
+    assert {len(step) for step in rates} == {2}
+
+
+def test_the_weights_of_those_that_left_stay():
+    """The weights are their own, not a view of the others' memory."""
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results, *_ = run_script([FLAT, FALLING], plateaus, learning_rate=1.0)
+    left, stayed = results
+    assert left.theta.base is None
+    assert not np.shares_memory(left.theta, stayed.theta)
+    assert_array_equal(left.theta, [3, 3])
+    assert_array_equal(stayed.theta, [6, 6])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e6])
+def test_a_network_that_diverges_leaves_the_others_alone(bad):
+    """In the second epoch, at its own rate; the ceiling is its own too."""
+    losses = [FALLING, [1.0, bad, 1.0, 1.0], [1e5] * 9]
+    results, _, made = run_script(losses, None, learning_rate=0.5, max_iter=4)
+    assert made == [[0, 2]]
+    assert [result.diverged is None for result in results] == [True, False, True]
+    assert results[1].diverged.epoch == 2
+    assert results[1].diverged.learning_rate == 0.5
+    assert results[1].loss_curve == [1.0]
+    assert results[1].samples_seen == 10
+    assert [result.n_epochs for result in results] == [4, 1, 4]
+    assert results[0].loss_curve == FALLING[:4]
+    assert_array_equal(results[0].theta, [2, 2])
+
+
+def test_the_ceiling_moves_with_its_network():
+    """1e7 is not much for the second, and would be for the first, which has left."""
+    losses = [[math.nan] * 5, [1e5, 1e5, 1e7, 1e7], [1.0, 1.0, 1.0, 1e7]]
+    results, _, made = run_script(losses, None, max_iter=4)
+    assert made == [[1, 2], [1]]
+    assert results[1].diverged is None
+    assert results[2].diverged.epoch == 4
+    assert results[0].diverged.epoch == 1
+
+
+def test_a_loss_that_explodes_within_an_epoch_is_not_forgotten():
+    """Its mean over the epoch would be a number again."""
+    objective = ScriptedStack([[1.0, 1.0, 1.0], [1.0, 1e5, 1.0]])
+    stack = Stack(objective, RatesOfStack(objective, rates := []))
+    results = descend_together(stack, ScriptedBatches(3, 3, 4), max_iter=1)
+    assert results[0].diverged is None
+    assert results[1].diverged.epoch == 1
+    assert len(rates) == 3
+
+
+def test_an_epoch_ends_where_all_are_lost():
+    """Each at its own batch; there is no step after the last."""
+    objective = ScriptedStack([[1.0, math.nan, 1.0, 1.0], [1.0, 1.0, math.nan, 1.0]])
+    stack = Stack(objective, RatesOfStack(objective, rates := []))
+    results = descend_together(stack, ScriptedBatches(3, 3, 4, 2))
+    assert [result.diverged.epoch for result in results] == [1, 1]
+    assert len(rates) == 2
+    assert [result.n_epochs for result in results] == [0, 0]
+
+
+@pytest.mark.parametrize("what", ["weight", "moment"])
+def test_what_is_not_finite_is_so_for_its_network_alone(what):
+    objective = ScriptedStack([FLAT, FLAT])
+    gradient = {
+        "weight": [[1.0, math.inf], [1.0, 1.0]],
+        "moment": [[1.0, 1e200], [1, 1]],
+    }
+    objective._gradient = lambda theta: np.array(gradient[what])
+    kind = "sgd" if what == "weight" else "adam"
+    stack = Stack(objective, make_optimizer(kind, objective))
+    results = descend_together(stack, ScriptedBatches(), max_iter=3)
+    assert results[0].diverged.epoch == 1
+    assert results[1].diverged is None
+    assert results[1].n_epochs == 3
+
+
+def test_an_interrupt_is_that_of_those_that_go_on():
+    stop = KeyboardInterrupt()
+    losses = [FLAT[:6], FALLING[:6], [*FALLING[:4], stop, 1.0]]
+    plateaus = [Plateau(1e-3, 2) for _ in range(3)]
+    results, _, made = run_script(losses, plateaus, learning_rate=1.0)
+    assert made == [[1, 2]]
+    assert [result.interrupt for result in results] == [None, stop, stop]
+    assert [result.converged for result in results] == [True, False, False]
+    assert [result.n_epochs for result in results] == [3, 4, 4]
+    assert_array_equal(results[1].theta, [4, 4])
+
+
+def test_observers_of_a_stack_are_each_told_of_their_network():
+    diaries = [[], []]
+    observers = [[Told(diary.append)] for diary in diaries]
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    run_script([FLAT, FALLING], plateaus, observers=observers, max_iter=4)
+    assert [report.loss for report in diaries[0]] == FLAT[:3]
+    assert [report.loss for report in diaries[1]] == FALLING[:4]
+    assert [report.epoch for report in diaries[1]] == [1, 2, 3, 4]
+
+
+def test_an_observer_stops_its_own_network():
+    class Stops(Told):
+        def ends(self, report):
+            return report.epoch == 2
+
+    observers = [[], [Stops(None)], []]
+    results, _, made = run_script([FALLING] * 3, None, observers=observers, max_iter=4)
+    assert [result.n_epochs for result in results] == [4, 2, 4]
+    assert [result.converged for result in results] == [False, True, False]
+    assert made == [[0, 2]]
+
+
+def test_scores_are_asked_for_those_that_are_there():
+    """And each network gets its own: of the validation, and of the training rows."""
+    asked = []
+
+    def stack_of(numbers, objective):
+        def score(sign):
+            def scored(places):
+                asked.append((sign, [numbers[place] for (place,) in places]))
+                return sign * (10.0 * np.array(numbers) + objective.theta[:, 0])
+
+            return scored
+
+        return Stack(objective, RatesOfStack(objective, []), None, score(1), score(-1))
+
+    losses = [[math.nan] * 5, FALLING, FALLING]
+    first = stack_of([0, 1, 2], ScriptedStack(losses))
+    results = descend_together(
+        first,
+        ScriptedBatches(),
+        learning_rate=1.0,
+        max_iter=2,
+        smaller=lambda numbers: stack_of(numbers, ScriptedStack([FALLING, FALLING])),
+    )
+    assert asked == [(1, [1, 2]), (-1, [1, 2])] * 2
+    assert results[0].validation_scores == []
+    for number in (1, 2):
+        expected = [10 * number + 1, 10 * number + 2]
+        assert results[number].validation_scores == expected
+        assert results[number].train_scores == [-score for score in expected]
+        assert results[number].best_epoch == 2
+
+
+def test_subnormal_numbers_of_those_that_leave_are_flushed():
+    tiny = np.finfo(float).tiny / 4
+    objective = ScriptedStack([FLAT, FALLING], gradient=0.0)
+    objective.theta[...] = [[tiny, 1.0], [tiny, 2.0]]
+    after = ScriptedStack([FALLING], gradient=0.0)
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results = descend_together(
+        Stack(objective, RatesOfStack(objective, [])),
+        ScriptedBatches(),
+        plateaus,
+        smaller=lambda numbers: Stack(after, RatesOfStack(after, [])),
+    )
+    assert_array_equal(results[0].theta, [0, 1])
+    assert_array_equal(results[1].theta, [0, 2])
+
+
+@pytest.mark.parametrize("leaves_at", [3, 20])
+def test_the_count_to_the_next_flushing_goes_on_in_a_smaller_stack(
+    leaves_at, monkeypatch
+):
+    flushed = []
+    falling = [float(50 - k) for k in range(40)]
+    losses = [[max(loss, 53.0 - leaves_at) for loss in falling], falling]
+    rates = []
+    monkeypatch.setattr(
+        _solvers,
+        "flush_subnormals",
+        lambda *vectors: flushed.append((len(rates), vectors[0].ndim)),
+    )
+    first, second = ScriptedStack(losses), ScriptedStack(losses[1:])
+    second.n_calls = leaves_at
+    descend_together(
+        Stack(first, RatesOfStack(first, rates)),
+        ScriptedBatches(),
+        [Plateau(1e-9, 2) for _ in range(2)],
+        smaller=lambda numbers: Stack(second, RatesOfStack(second, rates)),
+        max_iter=35,
+    )
+    # Vectors of one dimension are those of the networks when one leaves.
+    assert [n for n, ndim in flushed if ndim == 2] == [16, 32, 35]
+    assert [n for n, ndim in flushed if ndim == 1] == [leaves_at] * 2
