@@ -2037,6 +2037,6 @@ def test_the_count_to_the_next_flushing_goes_on_in_a_smaller_stack(
         smaller=lambda numbers: Stack(second, RatesOfStack(second, rates)),
         max_iter=35,
     )
-    # Vectors of one dimension are those of the networks when one leaves.
+    # A vector of one dimension is that of the network that leaves.
     assert [n for n, ndim in flushed if ndim == 2] == [16, 32, 35]
-    assert [n for n, ndim in flushed if ndim == 1] == [leaves_at] * 2
+    assert [n for n, ndim in flushed if ndim == 1] == [leaves_at]
