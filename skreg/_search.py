@@ -359,10 +359,10 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
             X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
         )
         routed = self._routed(fit_params, params)
-        splits = self._make_splits(X, y, routed.splitter.split)
         estimator = clone(self.estimator)
         # What is wrong with all rows is told before a network is trained.
         data = validated(clone(estimator), X, y, **fit_params)
+        splits = self._make_splits(X, y, routed.splitter.split)
         numbers = range(len(candidates))
         if self.verbose > 0:
             print(

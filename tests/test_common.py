@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skreg import RegularizedMLPClassifier
+from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 
 # Random masks, small batches and random splits rule out that a row of weight k and the
 # row repeated k times give the same model; see the statistical tests below.
@@ -20,7 +20,20 @@ EXACT_WEIGHTS = [
 EXACT = [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
 
 
+# Each fit of these networks has exact weights, so the search has them too.
+SEARCH = {
+    "lambds": (0.1, 1.0),
+    "keep_probs": (1.0,),
+    "cv": 3,
+    "hidden_layer_sizes": (10,),
+    "learning_rate_init": 0.05,
+    "batch_size": "full",
+}
+
+
 def expected_failed_checks(estimator):
+    if isinstance(estimator, RegularizedMLPClassifierCV):
+        return {}
     for parameters in BY_CHANCE:
         ((name, value),) = parameters.items()
         if estimator.get_params()[name] == value:
@@ -30,12 +43,27 @@ def expected_failed_checks(estimator):
 
 
 @parametrize_with_checks(
-    [RegularizedMLPClassifier(**parameters) for parameters in EXACT + BY_CHANCE],
+    [
+        *(RegularizedMLPClassifier(**parameters) for parameters in EXACT + BY_CHANCE),
+        RegularizedMLPClassifierCV(**SEARCH),
+    ],
     expected_failed_checks=expected_failed_checks,
 )
 # The checks set max_iter to a few epochs; scikit-learn's own tests ignore this too.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        RegularizedMLPClassifierCV(**SEARCH, solver="sgd", scoring="accuracy"),
+        RegularizedMLPClassifierCV(**SEARCH | {"lambds": (1.0,)}, error_score="raise"),
+    ]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learns_checks_of_other_searches(estimator, check):
     check(estimator)
 
 

@@ -963,6 +963,7 @@ def with_nan():
 BAD_ROWS = {
     "NaN in X": ({"X": with_nan()}, "X contains NaN"),
     "y too short": ({"y": np.arange(46) % 2}, "inconsistent numbers of samples"),
+    "NaN in y": ({"y": np.full(47, np.nan)}, "y.* contains NaN"),
     "no y": ({"y": None}, "y"),
     "y of numbers": ({"y": np.linspace(0, 1, 47)}, "[Uu]nknown label type"),
     "too few weights": ({"sample_weight": np.ones(46)}, r"sample_weight.*46"),
