@@ -59,10 +59,10 @@ class Problem(NamedTuple):
     The rows are of the type :class:`TrainingSet`, or lie elsewhere, at their ``site``.
     ``lambds`` (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading
     axis for the networks of a stack, which share all the rest. ``members`` has the
-    estimator of each of them, for scorers to see; ``settings`` is that of the first.
+    estimator of each network, for scorers to see.
     """
 
-    settings: Any
+    members: Sequence[Any]
     layout: Layout
     lambds: Array
     keep_probs: Array
@@ -70,7 +70,11 @@ class Problem(NamedTuple):
     training: Any
     validation: Any
     site: Site
-    members: Sequence[Any] = ()
+
+    @property
+    def settings(self) -> Any:
+        """The estimator whose parameters are those of all, but for the two above."""
+        return self.members[0]
 
 
 def network_of(settings: Any, data: Any) -> tuple[Layout, Array, Array]:
@@ -222,10 +226,9 @@ def _score(
         return None
     lead = objective.theta.shape[:-1]
     if problem.settings.scoring != "loss":
-        members = problem.members or [problem.settings]
         scorers = {
             place: _scorer(settings, objective, rows, place)
-            for settings, place in zip(members, np.ndindex(lead), strict=True)
+            for settings, place in zip(problem.members, np.ndindex(lead), strict=True)
         }
 
         def scored(places: Sequence[Place]) -> Array:

@@ -30,7 +30,7 @@ from skreg._guards import unchanged_on_error
 from skreg._observers import SearchTask
 from skreg._problem import stack_size
 from skreg._settings import hidden_layers, keep_prob_by_layer, lambd_by_layer
-from skreg._stacks import fit_and_score_stack, validated
+from skreg._stacks import fit_and_score_stack, held_out_rows, validated
 
 Array = NDArray[Any]
 
@@ -360,8 +360,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         )
         routed = self._routed(fit_params, params)
         estimator = clone(self.estimator)
-        # What is wrong with all rows is told before a network is trained.
-        data = validated(clone(estimator), X, y, **fit_params)
+        at_once = _stack_size(clone(estimator), X, y, fit_params, validation)
         splits = self._make_splits(X, y, routed.splitter.split)
         numbers = range(len(candidates))
         if self.verbose > 0:
@@ -386,9 +385,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         }
         jobs = [
             (split, stack)
-            for stack in self._stacks(
-                len(candidates), stack_size(estimator, data), len(splits)
-            )
+            for stack in self._stacks(len(candidates), at_once, len(splits))
             for split in range(len(splits))
         ]
         found = Parallel(n_jobs=self.n_jobs)(
@@ -419,6 +416,9 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         if callable(self.scoring):
             _insert_error_scores(out, self.error_score)
         with unchanged_on_error(self):
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                # What this fit does not write would be that of the fit before.
+                delattr(self, name)
             self.n_splits_ = len(splits)
             self.scorer_ = getattr(scorers, "_scorers", scorers)
             self.cv_results_ = self._format_results(candidates, len(splits), out)
@@ -448,7 +448,13 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         for lambd in self.lambds:
             lambd_by_layer(lambd, len(hidden_units) + 1)
         for keep_prob in self.keep_probs:
-            keep_prob_by_layer(keep_prob, hidden_units)
+            by_layer = keep_prob_by_layer(keep_prob, hidden_units)
+            if self.solver == "lbfgs" and min(by_layer) < 1:
+                raise ValueError(
+                    f"keep_probs={self.keep_probs!r}: dropout does not go with "
+                    "solver='lbfgs', which needs an objective that is the same at each "
+                    "evaluation. Set keep_probs=(1.0,), or solver='adam' or 'sgd'."
+                )
         return list(ParameterGrid(self.param_grid))
 
     def _routed(self, fit_params: dict[str, Any], params: dict[str, Any]) -> Any:
@@ -499,14 +505,17 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         return splits
 
     def _stacks(self, n_candidates: int, at_once: int, n_splits: int) -> list[Array]:
-        """The numbers of the candidates, stack by stack.
+        """The numbers of the candidates, stack by stack, all of like size.
 
-        There is work for each process, and stacks are of like size.
+        There are so many that the processes have work for at least 9/10 of the time.
         """
-        n_stacks = max(
-            -(-n_candidates // at_once),
-            -(-effective_n_jobs(self.n_jobs) // n_splits),
-        )
+        n_jobs = effective_n_jobs(self.n_jobs)
+        n_stacks = -(-n_candidates // at_once)
+        while n_stacks < n_jobs:
+            rounds = -(-n_stacks * n_splits // n_jobs)
+            if n_stacks * n_splits >= 0.9 * rounds * n_jobs:
+                break
+            n_stacks += 1
         return np.array_split(np.arange(n_candidates), min(n_stacks, n_candidates))
 
     def _choose_best(self, scores: Any, refit_metric: Any) -> None:
@@ -525,6 +534,19 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self.best_params_ = results["params"][self.best_index_]
         self.lambd_ = self.best_params_["lambd"]
         self.keep_prob_ = self.best_params_["keep_prob"]
+
+
+def _stack_size(
+    model: RegularizedMLPClassifier,
+    X: Any,
+    y: Any,
+    fit_params: dict[str, Any],
+    validation: dict[str, Any],
+) -> int:
+    """How many networks a stack has. An error tells what is wrong with all rows."""
+    data = validated(model, X, y, **fit_params)
+    held_out_rows(model, data, **validation)
+    return stack_size(model, data)
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -261,7 +261,8 @@ def descend(
                 stack = steps.stack
                 _end_epoch(finite, losses, stack.validate, stack.train_score)
             left = [run for run in finite if run.goes_on(schedule)]
-            if left and len(left) < len(going) and smaller is not None:
+            is_last = epoch + 1 == max_iter
+            if left and len(left) < len(going) and smaller and not is_last:
                 steps = _moved(steps, going, left, smaller)
             going = left
             if not going:
@@ -350,7 +351,8 @@ class _Steps:
         It is not finite where a loss is above the ceiling, which the first batch of
         all sets, or where a weight or a moment is not finite at the end.
         """
-        objective, optimizer, constrain = self.stack[:3]
+        objective, optimizer = self.stack.objective, self.stack.optimizer
+        constrain = self.stack.constrain
         total, lost = 0.0, None
         with np.errstate(all="ignore"):
             for n_rows, chunks in batches.epoch():

@@ -15,8 +15,8 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._data import TrainingSet, training_set
-from skreg._training import train_together
+from skreg._data import Target, TrainingSet, training_set
+from skreg._training import Trained, train_together
 
 Array = NDArray[Any]
 
@@ -32,14 +32,25 @@ def validated(
     return training_set(rows, labels, sample_weight, None, model.class_weight)
 
 
+def held_out_rows(
+    model: RegularizedMLPClassifier,
+    training: TrainingSet,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
+) -> TrainingSet | None:
+    """The rows for validation as ``fit`` of the model takes them."""
+    return model._validation_set(X_val, y_val, sample_weight_val, training)
+
+
 def _fit_together(
     models: Sequence[RegularizedMLPClassifier],
     X: Any,
     y: Any,
     sample_weight: ArrayLike | None = None,
     **validation: Any,
-) -> list[ValueError | None]:
-    """``fit`` of each model, as one stack; the error of each that fails.
+) -> list[Callable[..., RegularizedMLPClassifier]]:
+    """Train the models as one stack; what is left of ``fit`` of each, to be called.
 
     The models differ in ``lambd`` and ``keep_prob`` alone.
     """
@@ -49,24 +60,12 @@ def _fit_together(
     for model in models:
         # Before the training, whose errors have the names of columns.
         model.__dict__.update(features)
-    held_out = first._validation_set(
-        validation.get("X_val"),
-        validation.get("y_val"),
-        validation.get("sample_weight_val"),
-        data,
-    )
-    errors: list[ValueError | None] = []
-    for model, trained in zip(
-        models, train_together(models, data, validation=held_out), strict=True
-    ):
-        if isinstance(trained, ValueError):
-            errors.append(trained)
-            continue
-        model._keep_fit(trained, data.target)
-        if not model.converged_:
-            model._warn_of_no_convergence(trained.result, stacklevel=3)
-        errors.append(None)
-    return errors
+    held_out = held_out_rows(first, data, **validation)
+    found = train_together(models, data, validation=held_out)
+    return [
+        partial(_end_fit, model, trained, data.target)
+        for model, trained in zip(models, found, strict=True)
+    ]
 
 
 def fit_and_score_stack(
@@ -91,14 +90,14 @@ def fit_and_score_stack(
         weights = _check_method_params(X, fit_params, indices=train)
         start = time.time()
         try:
-            errors = _fit_together(models, X_train, y_train, **weights, **validation)
-        except ValueError:
+            fits = _fit_together(models, X_train, y_train, **weights, **validation)
+        except Exception:
             # One by one each has its own error, or none.
             pass
         else:
             seconds = (time.time() - start) / len(models)
-            for model, error in zip(models, errors, strict=True):
-                _fit_once(model, partial(_return_or_raise, model, error))
+            for model, fit in zip(models, fits, strict=True):
+                _fit_once(model, fit)
     if seconds is None and validation:
         # As fit parameters they would be cut up with the rows.
         for model in models:
@@ -133,9 +132,17 @@ def _fit_once(model: RegularizedMLPClassifier, fit: Callable[..., Any]) -> None:
     model.__dict__["fit"] = next_fit
 
 
-def _return_or_raise(
-    model: RegularizedMLPClassifier, error: ValueError | None, *_: Any, **__: Any
+def _end_fit(
+    model: RegularizedMLPClassifier,
+    trained: Trained | ValueError,
+    target: Target,
+    *_: Any,
+    **__: Any,
 ) -> RegularizedMLPClassifier:
-    if error is not None:
-        raise error
+    """What ``fit`` does after training; it needs none of scikit-learn's arguments."""
+    if isinstance(trained, ValueError):
+        raise trained
+    model._keep_fit(trained, target)
+    if not model.converged_:
+        model._warn_of_no_convergence(trained.result, stacklevel=4)
     return model

@@ -19,7 +19,6 @@ from skreg._problem import (
     Problem,
     Site,
     batches_of,
-    column_magnitudes,
     model_attributes,
     network_of,
     objective_of,
@@ -93,7 +92,7 @@ def train(
         streams = streams.restored(state["streams"])
     training, validation = split(settings, data, validation, streams)
     problem = Problem(
-        settings, layout, lambds, keep_probs, streams, training, validation, site
+        [settings], layout, lambds, keep_probs, streams, training, validation, site
     )
     if before is None:
         theta = start_of(problem, from_frequencies=not incremental)
@@ -139,15 +138,7 @@ def train_together(
     training, validation = split(first, data, validation, streams)
     lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
     problem = Problem(
-        first,
-        layout,
-        lambds,
-        keep_probs,
-        streams,
-        training,
-        validation,
-        HERE,
-        members=settings,
+        settings, layout, lambds, keep_probs, streams, training, validation, HERE
     )
     start = start_of(problem, from_frequencies=True)
 
@@ -176,8 +167,9 @@ def train_together(
         if result.interrupt is not None:
             raise result.interrupt
         try:
-            _check(result, each, lambda: column_magnitudes(data))
-            found.append(Trained(result, layout.layers(result.theta), None))
+            _check(result, each, lambda: problem.site.magnitudes(data))
+            # A copy: a view would keep the whole stack with each of its networks.
+            found.append(Trained(result, layout.layers(result.theta.copy()), None))
         except ValueError as error:
             found.append(error)
     return found

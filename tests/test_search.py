@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 import tracemalloc
 import warnings
 
@@ -148,11 +149,15 @@ def assert_same(mine, theirs, X, atol=1e-9):
 @pytest.fixture
 def stacks(monkeypatch):
     """The results of each stack that was trained."""
-    found = []
+    found, lock = [], threading.Lock()
 
     def spied(models, *arguments, **keywords):
-        found.append(train_together(models, *arguments, **keywords))
-        return found[-1]
+        # None stays where it fails, so that nobody takes separate fits for a stack.
+        with lock:
+            number = len(found)
+            found.append(None)
+        found[number] = train_together(models, *arguments, **keywords)
+        return found[number]
 
     monkeypatch.setattr(_stacks, "train_together", spied)
     return found
@@ -599,14 +604,43 @@ def test_all_may_fail():
     assert not hasattr(of, "n_splits_")
 
 
-def test_lbfgs_with_dropout_in_the_grid(stacks):
+def test_lbfgs_with_dropout_in_the_grid_raises():
     X, y, _ = table()
-    of = search(solver="lbfgs", max_iter=500)
-    mine, theirs, told = fit_both(of, X, y)
-    assert_same(mine, theirs, X)
-    assert "6 fits failed out of a total of 12" in text_of(told, FitFailedWarning)
-    assert "does not go with solver='lbfgs'" in text_of(told, FitFailedWarning)
-    assert mine.keep_prob_ == 1.0
+    with pytest.raises(ValueError, match=r"keep_probs=.*solver='lbfgs'.*\(1\.0,\)"):
+        search(solver="lbfgs").fit(X, y)
+
+
+def test_warnings_that_are_errors_are_those_of_the_networks(stacks):
+    X, y, _ = table()
+    of = search(learning_rate="constant", refit=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises(ValueError, match="All the 12 fits failed"):
+            of.fit(X, y)
+    assert None not in stacks
+
+
+def test_a_stack_that_fails_is_made_one_by_one(monkeypatch):
+    X, y, _ = table()
+    of = search()
+    expected = clone(of).fit(X, y)
+
+    def fails(*arguments, **keywords):
+        raise MemoryError("no room for so many")
+
+    monkeypatch.setattr(_stacks, "train_together", fails)
+    assert_same(of.fit(X, y), expected, X)
+
+
+def test_nothing_is_left_of_an_earlier_search():
+    X, y, _ = table()
+    of = search().fit(pd.DataFrame(X, columns=list("abcd"[: X.shape[1]])), y)
+    assert hasattr(of, "feature_names_in_")
+    of.set_params(refit=False).fit(X, y)
+    for name in ("feature_names_in_", "best_estimator_", "refit_time_", "n_iter_"):
+        assert not hasattr(of, name), name
+    of.set_params(refit=lambda results: 2).fit(X, y)
+    assert not hasattr(of, "best_score_")
 
 
 def fails_with_strong_decay(model, X, y, sample_weight=None):
@@ -663,7 +697,7 @@ def test_an_interrupt_is_raised(stacks):
     of = search(early_stopping=True, early_stopping_scoring=interrupt)
     with pytest.raises(KeyboardInterrupt):
         of.fit(X, y)
-    assert stacks == []
+    assert stacks == [None]
     assert not hasattr(of, "cv_results_")
 
 
@@ -1024,7 +1058,7 @@ def test_processes_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("n_jobs", "sizes"), [(1, [4]), (2, [4]), (3, [2, 2]), (7, [1, 1, 1, 1])]
+    ("n_jobs", "sizes"), [(1, [4]), (2, [4]), (3, [2, 1, 1]), (7, [1, 1, 1, 1])]
 )
 def test_more_processes_than_splits_share_out_the_stacks(n_jobs, sizes, stacks):
     X, y, _ = table()

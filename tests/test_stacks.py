@@ -167,6 +167,15 @@ def test_the_models_own_no_arrays_together():
     for W in models[0].coefs_ + models[0].intercepts_:
         W += 1
     np.testing.assert_array_equal(models[1].predict_proba(X), before)
+    # Nor are they views of one array, which one model alone would keep whole.
+    owners = {id(owner_of(one.coefs_[0])) for one in models}
+    assert len(owners) == len(models)
+
+
+def owner_of(array):
+    while array.base is not None:
+        array = array.base
+    return array
 
 
 def test_tables_keep_their_names(trained):

@@ -34,9 +34,11 @@ def kept_by_fit(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> d
     kept: dict[str, Any] = {}
     descend = _training.descend
 
-    def keeping(objective: Any, batches: Any, optimizer: Any, *rest: Any, **more: Any):
-        kept.update(objective=objective, batches=batches, optimizer=optimizer)
-        return descend(objective, batches, optimizer, *rest, **more)
+    def keeping(stack: Any, batches: Any, *rest: Any, **more: Any) -> Any:
+        kept.update(
+            objective=stack.objective, batches=batches, optimizer=stack.optimizer
+        )
+        return descend(stack, batches, *rest, **more)
 
     with patch.object(_training, "descend", keeping):
         run_ours(case._replace(epochs=2), X, y, keep_prob)
