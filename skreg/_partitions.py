@@ -7,6 +7,7 @@ run them again, and anywhere.
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,9 +88,11 @@ def _collection(value: Any, name: str, dimensions: tuple[int, ...]) -> Any:
         )
     if value.ndim not in dimensions:
         expected = " or ".join(map(str, dimensions))
+        advice = "a column for each feature, as in X.reshape(-1, 1) or table[['a']]"
+        if name != "X":
+            advice = f"one value for each row, as in {name}[:, 0] or table['a']"
         raise ValueError(
-            f"{name} has {value.ndim} dimensions; expected {expected}. Reshape it, as "
-            f"in {name}.reshape(-1, 1) for one column."
+            f"{name} has {value.ndim} dimensions; expected {expected}: give {advice}."
         )
     if is_array and value.ndim == 2 and value.numblocks[1] > 1:
         value = value.rechunk({1: -1})
@@ -175,8 +178,12 @@ def _in_partition(index: int) -> Iterator[None]:
         raise kind(f"In partition {index}: {error}") from None
 
 
+# Filters are the process's: blocks of several threads could put back each other's.
+_one_at_a_time = threading.Lock()
+
+
 def _checked(index: int, X: Any, y: Any, sample_weight: Any = None) -> _Checked:
-    with _in_partition(index), warnings.catch_warnings():
+    with _one_at_a_time, _in_partition(index), warnings.catch_warnings():
         # A small partition may have a class a row.
         warnings.filterwarnings("ignore", "The number of unique classes")
         for name, other in (("y", y), ("sample_weight", sample_weight)):
@@ -297,7 +304,9 @@ class Rows:
         before = np.cumsum([np.zeros_like(self.totals[0].strata), *self._strata], 0)
         n_rows = before[-1]
         n_validation = validation_rows(n_rows, fraction)
-        edges = before * n_validation // np.maximum(n_rows, 1)
+        # Their product may be beyond int64.
+        edges = before.astype(object) * n_validation // np.maximum(n_rows, 1)
+        edges = edges.astype(np.int64)
         firsts = np.cumsum(self.rows_of_parts) - self.rows_of_parts
         seeds = [seed_of(seed, first) for first in firsts.tolist()]
         n_of_parts = list(np.diff(edges, axis=0))

@@ -290,7 +290,12 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         names = RegularizedMLPClassifier().get_params()
         settings = {name: own[name] for name in names if name in own}
         settings |= {"scoring": self.early_stopping_scoring, "verbose": False}
-        return RegularizedMLPClassifier(**settings)
+        classifier = RegularizedMLPClassifier(**settings)
+        if _routing_enabled():
+            # Nobody can ask it of an estimator that is made here: its own score takes
+            # the weights, as it does without routing.
+            classifier.set_score_request(sample_weight=True)
+        return classifier
 
     @property
     def param_grid(self) -> dict[str, list[Any]]:

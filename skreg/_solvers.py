@@ -281,7 +281,7 @@ def descend(
 
 def _end_epoch(
     runs: Sequence[_Run],
-    losses: Array,
+    losses: dict[Place, float],
     validate: Score | None,
     train_score: Score | None,
 ) -> None:
@@ -291,7 +291,7 @@ def _end_epoch(
     train_scores = None if train_score is None else train_score(places)
     for run in runs:
         run.epoch_ended(
-            float(losses[run.place]),
+            losses[run.place],
             None if scores is None else float(scores[run.place]),
             None if train_scores is None else float(train_scores[run.place]),
         )
@@ -325,9 +325,11 @@ class _Steps:
     def __init__(self, stack: Stack) -> None:
         lead = stack.objective.theta.shape[:-1]
         self.stack = stack
+        self._places = stack.places
         self.rates = np.zeros((*lead, 1) if lead else ())
-        # np.all of one number takes as long as a product of small matrices.
-        self._all = np.all if lead else bool
+        # numpy's functions of one number take as long as a product of small matrices.
+        self._all: Any = np.all if lead else bool
+        self._numbers: Any = np.asarray if lead else float
         self._ceiling: Any = None
         self._flushed_at = stack.optimizer.n_steps
 
@@ -345,26 +347,29 @@ class _Steps:
         moved._flushed_at = self._flushed_at
         return moved
 
-    def epoch(self, batches: Batches) -> Array:
-        """One step for each batch; for each network the mean of their losses, by rows.
+    def epoch(self, batches: Batches) -> dict[Place, float]:
+        """One step for each batch; for each place the mean of their losses, by rows.
 
         It is not finite where a loss is above the ceiling, which the first batch of
         all sets, or where a weight or a moment is not finite at the end.
         """
         objective, optimizer = self.stack.objective, self.stack.optimizer
         constrain = self.stack.constrain
-        total, lost = 0.0, None
+        rates = self.rates if self.rates.ndim else self.rates.item()
+        total: Any = 0.0
+        lost: Any = None
         with np.errstate(all="ignore"):
             for n_rows, chunks in batches.epoch():
-                loss = objective(chunks)
+                loss = self._numbers(objective(chunks))
                 if self._ceiling is None:
-                    self._ceiling = np.minimum(_EXPLOSION * (1 + abs(loss)), _LARGEST)
+                    ceiling = np.minimum(_EXPLOSION * (1 + abs(loss)), _LARGEST)
+                    self._ceiling = self._numbers(ceiling)
                 fine = abs(loss) <= self._ceiling
                 if not self._all(fine):
-                    lost = ~fine if lost is None else lost | ~fine
+                    lost = np.logical_not(fine) if lost is None else lost | ~fine
                     if self._all(lost):
-                        return np.full(lost.shape, np.nan)
-                optimizer.step(self.rates)
+                        return dict.fromkeys(self._places, math.nan)
+                optimizer.step(rates)
                 if constrain is not None:
                     constrain()
                 total = total + n_rows * loss
@@ -375,10 +380,11 @@ class _Steps:
             # A number that is not finite shows in the sum, which is quicker to get. A
             # moment of Adam that is infinite freezes its weight.
             sums = objective.theta.sum(axis=-1) + optimizer.moments.sum(axis=(0, -1))
-            losses = np.asarray(total / batches.n_rows + 0 * sums)
+            losses = total / batches.n_rows + 0 * self._numbers(sums)
             if lost is not None:
                 losses[lost] = np.nan
-        return losses
+        values = losses.tolist() if self.rates.ndim else [losses]
+        return dict(zip(self._places, values, strict=True))
 
 
 def lbfgs(
@@ -429,8 +435,8 @@ def lbfgs(
     def iteration_ended(intermediate_result: OptimizeResult) -> None:
         nonlocal begun
         reached[...] = theta[...] = intermediate_result.x
-        loss = np.asarray(intermediate_result.fun)
-        _end_epoch([run], loss, validate, train_score)
+        loss = float(intermediate_result.fun)
+        _end_epoch([run], {(): loss}, validate, train_score)
         begun = False
         if run.stop or (validate is not None and plateau.exhausted):
             raise StopIteration

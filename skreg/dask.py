@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import _fit_context
@@ -10,7 +13,7 @@ from skreg._classifier import RegularizedMLPClassifier
 from skreg._guards import unchanged_on_error
 from skreg._observers import FitTask
 from skreg._partitions import collections, rows_on_workers
-from skreg._remote import workers_of
+from skreg._remote import forget, workers_of
 from skreg._training import train
 
 
@@ -27,12 +30,12 @@ def fit(
         J = 1/m Σ_p Σ_{i in p} w_i CE(A_i, Y_i) + lambd/(2m) Σ W²
 
     is a sum over the partitions p, and so is its gradient; m = Σ w_i is the total
-    weight. Each step sends θ to the
-    workers, which compute the sum of each partition where it lies, and one vector of
-    the size of θ comes back. For 'lbfgs', and for 'sgd' and 'adam' with
-    ``batch_size="full"``, the result is that of ``estimator.fit`` on the same rows but
-    for rounding, whatever the partitions are. With mini-batches each batch has rows of
-    all partitions, and with dropout the masks are others than those of a local fit.
+    weight. Each step sends θ to the workers, which compute the sum of each partition
+    where it lies, and one vector of the size of θ comes back. For 'lbfgs', and for
+    'sgd' and 'adam' with ``batch_size="full"``, the result is that of
+    ``estimator.fit`` on the same rows but for rounding, whatever the partitions are.
+    With mini-batches each batch has rows of all partitions, and with dropout the masks
+    are others than those of a local fit.
 
     Parameters
     ----------
@@ -80,6 +83,9 @@ def fit(
 
     Notes
     -----
+    A step is a round trip to the cluster, and the default ``batch_size`` of 200 makes
+    one for every 200 rows: set ``batch_size="full"``, or 10⁵ rows and more.
+
     Rows of partitions are kept in the memory of the workers while it runs. If a worker
     dies, its partitions are computed again from the collection, and the fit goes on to
     the same result. Callbacks get the collections as they were given.
@@ -104,7 +110,13 @@ def fit(
     """
     _check_libraries()
     _check_estimator(estimator)
-    return _fit(estimator, X, y, sample_weight, client)  # type: ignore[no-any-return]
+    try:
+        with _room_for_tasks():
+            return _fit(estimator, X, y, sample_weight, client)  # type: ignore[no-any-return]
+    except BaseException as error:
+        # The client keeps the errors of tasks; their frames would keep the partitions.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 @_fit_context(prefer_skip_nested_validation=True)
@@ -112,7 +124,7 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> Any
     """``fit``; the decorator checks the parameters and ends the callbacks."""
     _check_scoring(estimator)
     client = _client(client)
-    with unchanged_on_error(estimator):
+    with unchanged_on_error(estimator), _forgotten(client):
         goes_on = estimator.warm_start and hasattr(estimator, "coefs_")
         data = rows_on_workers(
             client, estimator, collections(X, y, sample_weight), goes_on
@@ -146,6 +158,32 @@ def _check_scoring(estimator: Any) -> None:
         )
 
 
+@contextmanager
+def _forgotten(client: Any) -> Iterator[None]:
+    """Nothing is left in the memory of the workers."""
+    try:
+        yield
+    finally:
+        if client.status == "running":
+            client.run(forget, on_error="ignore")
+
+
+@contextmanager
+def _room_for_tasks() -> Iterator[None]:
+    """In a task of a worker, give its thread to the tasks that are waited for."""
+    from distributed import rejoin, secede
+    from distributed.worker import thread_state  # type: ignore[attr-defined]
+
+    if not hasattr(thread_state, "execution_state"):
+        yield
+        return
+    secede()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        rejoin()  # type: ignore[no-untyped-call]
+
+
 def _client(client: Any) -> Any:
     """The client, or that of the context."""
     from distributed import Client, get_client
@@ -163,6 +201,11 @@ def _client(client: Any) -> Any:
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(
             f"client={client!r}: give a distributed.Client that is not asynchronous."
+        )
+    if client.status != "running":
+        raise ValueError(
+            f"client={client!r} is {client.status}: make a new one, which the fit then "
+            "uses, or give one that is running."
         )
     return client
 

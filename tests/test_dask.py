@@ -435,7 +435,7 @@ def test_rows_are_shuffled_anew_in_each_epoch(client):
     rows = rows_on_workers(
         client, model, collections(in_chunks(X, 30), in_chunks(y, 30), None), False
     )
-    steps = remote._Steps(model, rows, None, np.random.default_rng(0))
+    steps = remote._GlobalBatches(model, rows, None, np.random.default_rng(0))
     epochs = []
     for _ in range(2):
         (_, (batch,)), *_ = steps.epoch()
@@ -621,7 +621,12 @@ X_GOOD, Y_GOOD = make_data()
         (X_GOOD, Y_GOOD, np.ones(50), "X has 60 rows, but sample_weight has 50"),
         (X_GOOD[:, 0], Y_GOOD, None, "X has 1 dimensions; expected 2"),
         (X_GOOD, Y_GOOD[:, None, None], None, "y has 3 dimensions; expected 1 or 2"),
-        (X_GOOD, Y_GOOD, np.ones((N, 1)), "sample_weight has 2 dimensions"),
+        (
+            X_GOOD,
+            Y_GOOD,
+            np.ones((N, 1)),
+            r"sample_weight has 2 dimensions.*sample_weight\[:, 0\]",
+        ),
     ],
 )
 def test_bad_rows_raise_and_name_the_partition(X, y, sample_weight, match):
@@ -777,13 +782,64 @@ def test_large_settings_are_sent_anew():
     assert_same_model(fit(clone(model), X_GOOD, Y_GOOD), first, tolerance=0)
 
 
-def test_nothing_is_left_on_the_workers(client):
-    fit(make_model(max_iter=2), X_GOOD, Y_GOOD)
+def assert_nothing_is_left(client):
     gc.collect()
     deadline = time.monotonic() + 5
     while any(client.has_what().values()) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(client.has_what().values())
+    assert not client.futures
+
+
+def test_nothing_is_left_on_the_workers(client):
+    fit(make_model(max_iter=2), X_GOOD, Y_GOOD)
+    assert_nothing_is_left(client)
+    # The workers of this cluster are threads of this process.
+    assert remote._kept == {}
+
+
+@pytest.mark.parametrize("failure", ["a bad row", "an unknown class", "divergence"])
+def test_nothing_is_left_of_a_fit_that_fails(failure, client):
+    model = make_model(max_iter=3, warm_start=True)
+    X, y = X_GOOD.copy(), Y_GOOD.copy()
+    if failure == "a bad row":
+        X[3, 0] = np.nan
+    elif failure == "an unknown class":
+        model.fit(X, np.minimum(y, 1))
+    else:
+        X *= 1e8
+        model.set_params(solver="sgd", learning_rate_init=1e3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"NaN|among the classes|diverged"):
+            fit(model, X, y)
+        assert_nothing_is_left(client)
+    assert remote._kept == {}
+
+
+def in_a_task(X, y):
+    """A fit from within a task, whose thread is the only one."""
+    model = fit(make_model(max_iter=2), X, y)
+    return model.predict_proba(X)
+
+
+def test_a_fit_within_a_task_finds_a_thread(client):
+    expected = fit(make_model(max_iter=2), X_GOOD, Y_GOOD).predict_proba(X_GOOD)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as small,
+        Client(small) as one_thread,
+    ):
+        future = one_thread.submit(in_a_task, X_GOOD, Y_GOOD)
+        assert_allclose(future.result(timeout=30), expected, rtol=0, atol=1e-8)
+
+
+def test_a_closed_client_raises(cluster):
+    closed = Client(cluster, set_as_default=False)
+    closed.close()
+    X, y = in_chunks(X_GOOD, 20), in_chunks(Y_GOOD, 20)
+    with pytest.raises(ValueError, match="is closed: make a new one"):
+        skreg.dask.fit(make_model(), X, y, client=closed)
 
 
 def test_a_worker_keeps_no_rows_of_the_last_task():

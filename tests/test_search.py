@@ -895,6 +895,20 @@ def test_routing_of_weights_and_groups():
     assert np.abs(scores[0] - scores[1]).max() > 1e-4
 
 
+def test_routing_of_weights_to_the_score_of_the_classifier():
+    X, y, weight = table()
+    with config_context(enable_metadata_routing=True):
+        mine = search().set_params(scoring=None).fit(X, y, sample_weight=weight)
+        theirs = separate(search()).set_params(scoring=None)
+        theirs.estimator.set_fit_request(sample_weight=True)
+        theirs.estimator.set_score_request(sample_weight=True)
+        theirs.fit(X, y, sample_weight=weight)
+        assert_same(mine, theirs, X)
+        assert mine.score(X, y, sample_weight=weight) == pytest.approx(
+            accuracy_score(y, mine.predict(X), sample_weight=weight)
+        )
+
+
 def test_routing_through_a_pipeline():
     X, y, weight = table()
     with config_context(enable_metadata_routing=True):

@@ -207,8 +207,8 @@ def step_time(
 def predictions(costs: dict[str, float], n_bytes: int) -> list[dict]:
     """A step with two partitions for each worker, and where it stops paying.
 
-    With a partition for each worker, the time c n / w + s + t w is least at
-    w = sqrt(c n / t).
+    With a partition for each worker, the time c n / w + s + (t + 2 b β) w is least at
+    w = sqrt(c n / (t + 2 b β)).
     """
     lines = []
     for n_rows in (10**6, 10**7, 10**8, 10**9):
@@ -218,9 +218,8 @@ def predictions(costs: dict[str, float], n_bytes: int) -> list[dict]:
             seconds = step_time(costs, n_rows, workers, 2 * workers, n_bytes)
             line[f"{workers} workers, s"] = seconds
             line[f"{workers} workers, efficiency"] = local / seconds / workers
-        line["most useful workers"] = round(
-            (costs["row"] * n_rows / costs["partition"]) ** 0.5
-        )
+        each = costs["partition"] + 2 * costs["byte"] * n_bytes
+        line["most useful workers"] = round((costs["row"] * n_rows / each) ** 0.5)
         lines.append(line)
     return lines
 

@@ -11,7 +11,7 @@ pay, with a grid of 2 × 2 × 2.
 All run in turns, a first turn left out; what counts is the median over ``--repeats``
 turns of the ratios within each turn.
 
-    python docs/benchmarks/search.py [--repeats 5] [--jobs 1]
+    python docs/benchmarks/search.py [--repeats 3] [--jobs 1]
 
 prints the table, with the targets in brackets, and writes results/search.csv
 (search_jobs_2.csv with two processes).
@@ -67,10 +67,10 @@ MIDDLE = {"ours, GridSearchCV": 1.3, "MLPClassifier": 4.0}
 # One by one there is nothing to gain, and nothing must be lost.
 LARGE = {"ours, GridSearchCV": 1.0}
 CASES = [
-    Case("569 × 30", breast_cancer, "float32", (20, 3), 32, 100, SMALL),
-    Case("569 × 30", breast_cancer, "float64", (20, 3), 32, 100, SMALL),
-    Case("569 × 30", breast_cancer, "float32", (100, 50), 32, 40, MIDDLE),
-    Case("569 × 30", breast_cancer, "float64", (100, 50), 32, 40, MIDDLE),
+    Case("569 × 30", breast_cancer, "float32", (20, 3), 32, 50, SMALL),
+    Case("569 × 30", breast_cancer, "float64", (20, 3), 32, 50, SMALL),
+    Case("569 × 30", breast_cancer, "float32", (100, 50), 32, 20, MIDDLE),
+    Case("569 × 30", breast_cancer, "float64", (100, 50), 32, 20, MIDDLE),
     Case(
         "4000 × 200, 5 classes",
         large,
@@ -149,7 +149,7 @@ def measure(case: Case, repeats: int, n_jobs: int) -> dict[str, object]:
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], repeats=5, jobs=1, case=-1)
+    options = arguments(__doc__.splitlines()[0], repeats=3, jobs=1, case=-1)
     cases = CASES if options.case < 0 else [CASES[options.case]]
     name = "search" if options.jobs == 1 else f"search_jobs_{options.jobs}"
     lines = [measure(case, options.repeats, options.jobs) for case in cases]
