@@ -100,6 +100,10 @@ def probability(y, p, sample_weight=None):
 likelihood = make_scorer(probability, response_method="predict_proba")
 
 
+def as_dict(model, X, y, sample_weight=None):
+    return {"a": likelihood(model, X, y), "b": model.score(X, y)}
+
+
 def fit_both(of, X, y, **arguments):
     """The search and the separate one, fitted, and their warnings compared."""
     searches, texts = [clone(of), separate(of)], []
@@ -278,11 +282,10 @@ def test_adaptive_rates_differ_within_a_stack(stacks):
     assert max(map(len, rates)) > 1
 
 
-@settings(max_examples=8)
-@given(
-    kind=st.sampled_from(KINDS),
-    weighted=st.booleans(),
-    parameters=st.fixed_dictionaries(
+ANY = {
+    "kind": st.sampled_from(KINDS),
+    "weighted": st.booleans(),
+    "parameters": st.fixed_dictionaries(
         {
             "lambds": st.lists(
                 st.sampled_from([0, 0.3, 2, (0.0, 1.0, 5.0)]), min_size=1, max_size=3
@@ -306,7 +309,11 @@ def test_adaptive_rates_differ_within_a_stack(stacks):
             "random_state": st.integers(0, 9),
         }
     ),
-)
+}
+
+
+@settings(max_examples=6)
+@given(**ANY)
 def test_the_same_answer_with_any_settings(kind, weighted, parameters):
     X, y, weight = table(kind, n=41)
     of = search(scoring=likelihood, **{**parameters, "max_iter": 8})
@@ -317,11 +324,11 @@ def test_the_same_answer_with_any_settings(kind, weighted, parameters):
 
 @pytest.mark.slow
 @settings(max_examples=150)
-@given(data=st.data())
-def test_the_same_answer_with_any_settings_at_length(data):
-    test = test_the_same_answer_with_any_settings.hypothesis
-    given_arguments = test._given_kwargs
-    test.inner_test(**{k: data.draw(v) for k, v in given_arguments.items()})
+@given(**ANY)
+def test_the_same_answer_with_any_settings_at_length(kind, weighted, parameters):
+    test_the_same_answer_with_any_settings.hypothesis.inner_test(
+        kind, weighted, parameters
+    )
 
 
 def test_no_seed_is_fresh_entropy():
@@ -586,6 +593,18 @@ def test_the_error_score_may_be_nan():
     assert "6 fits failed out of a total of 12" in text_of(told, FitFailedWarning)
 
 
+@pytest.mark.parametrize("scoring", [likelihood, as_dict])
+def test_the_error_score_of_a_function_has_its_names(scoring):
+    X, y, _ = table()
+    refit = "a" if scoring is as_dict else True
+    of = search((1.0, 1e9), solver="sgd", scoring=scoring, refit=refit, error_score=-5)
+    of.set_params(return_train_score=True)
+    mine, theirs, _ = fit_both(of, X, y)
+    assert_same(mine, theirs, X)
+    name = "mean_test_b" if scoring is as_dict else "mean_test_score"
+    assert np.count_nonzero(mine.cv_results_[name] == -5) == 2
+
+
 def test_the_error_may_be_raised():
     X, y, _ = table()
     of = search((1.0, 1e9), solver="sgd", error_score="raise")
@@ -736,10 +755,6 @@ def second(results):
     return 1
 
 
-def as_dict(model, X, y, sample_weight=None):
-    return {"a": likelihood(model, X, y), "b": model.score(X, y)}
-
-
 @pytest.mark.parametrize(
     ("scoring", "refit"),
     [
@@ -783,14 +798,14 @@ def test_several_scores_without_a_choice_are_refused():
             search(scoring=scoring).fit(X, y)
 
 
-@pytest.mark.parametrize("verbose", [0, 1, 3])
+@pytest.mark.parametrize("verbose", [0, 1, 3, 10])
 def test_what_is_printed(verbose, capsys):
     X, y, _ = table()
     of = search(cv=2, verbose=verbose).fit(X, y)
     mine = capsys.readouterr().out.splitlines()
     separate(of).fit(X, y)
     theirs = capsys.readouterr().out.splitlines()
-    if verbose == 3:
+    if verbose > 1:
         # Split by split, not setting by setting; and times differ.
         mine, theirs = (
             sorted(line.split("score=")[0] for line in lines)
