@@ -1887,6 +1887,18 @@ def test_a_network_that_diverges_leaves_the_others_alone(bad):
     assert_array_equal(results[0].theta, [2, 2])
 
 
+def test_a_network_diverges_at_its_own_rate():
+    """That of the first has been divided by five."""
+    losses = [FLAT, [*FALLING[:4], math.nan]]
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results, rates, _ = run_script(
+        losses, plateaus, schedule="adaptive", learning_rate=1.0, max_iter=6
+    )
+    assert rates[3] == [0.2, 1.0]
+    assert results[1].diverged.learning_rate == 1.0
+    assert results[1].diverged.epoch == 5
+
+
 def test_the_ceiling_moves_with_its_network():
     """1e7 is not much for the second, and would be for the first, which has left."""
     losses = [[math.nan] * 5, [1e5, 1e5, 1e7, 1e7], [1.0, 1.0, 1.0, 1e7]]
