@@ -198,7 +198,7 @@ class SearchRecorder:
             raise RuntimeError("the callback failed")
 
 
-def searches(**parameters):
+def searches(lambds=(0.1, 1.0), keep_probs=(0.5, 1.0), **parameters):
     """The search and the GridSearchCV that is to show the same tasks."""
     defaults = {
         "cv": 2,
@@ -207,18 +207,25 @@ def searches(**parameters):
         "max_iter": 4,
         "random_state": 0,
     }
-    mine = RegularizedMLPClassifierCV((0.1, 1.0), (0.5, 1.0), **defaults | parameters)
+    mine = RegularizedMLPClassifierCV(lambds, keep_probs, **defaults | parameters)
     return mine, GridSearchCV(mine.estimator, mine.param_grid, cv=2, refit=mine.refit)
+
+
+SEARCHES = {
+    "sgd": {"solver": "sgd"},
+    "lbfgs": {"solver": "lbfgs", "keep_probs": (1.0, 1.0), "max_iter": 2000},
+    "some diverge": {"solver": "sgd", "lambds": (0.1, 1e9)},
+}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
 @pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
-@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("kind", SEARCHES)
 @pytest.mark.parametrize("refit", [True, False])
-def test_the_tasks_of_a_search_are_those_of_grid_search(iris, solver, refit):
+def test_the_tasks_of_a_search_are_those_of_grid_search(iris, kind, refit):
     """Split by split instead of setting by setting; also where some of them fail."""
-    events, n_epochs = [], 2000 if solver == "lbfgs" else 4
-    for search in searches(solver=solver, refit=refit, max_iter=n_epochs):
+    events = []
+    for search in searches(refit=refit, **SEARCHES[kind]):
         recorder = SearchRecorder()
         search.set_callbacks(recorder).fit(*iris)
         # Both are a search.
