@@ -97,6 +97,7 @@ def test_a_batch_of_weight_zero_does_no_harm(table):
     assert np.isfinite(model.loss_curve_).all()
 
 
+@pytest.mark.slow
 def test_weights_are_copies_in_expectation_over_batches(table):
     # The step of one epoch of many small batches, over many orders of the rows.
     X, y = table[0][:30], table[1][:30]
@@ -270,6 +271,7 @@ def test_successive_calls_of_partial_fit_see_other_orders(table):
     assert not np.array_equal(second, third)
 
 
+@pytest.mark.slow
 def test_partial_fit_counts_and_does_not_grow(table):
     X, y = table[0][:20], table[1][:20]
     model = classifier(max_iter=50)
