@@ -1851,6 +1851,14 @@ def test_those_left_move_to_their_new_places():
         assert result.best_score == -min(result.loss_curve)
 
 
+def test_no_stack_is_made_for_no_epoch():
+    """The first leaves with the last epoch."""
+    plateaus = [Plateau(1e-3, 2) for _ in range(2)]
+    results, _, made = run_script([FLAT, FALLING], plateaus, max_iter=3)
+    assert made == []
+    assert [result.converged for result in results] == [True, False]
+
+
 def test_without_smaller_those_left_stay_where_they_are():
     objective = ScriptedStack([FLAT, FALLING])
     stack = Stack(objective, RatesOfStack(objective, rates := []))

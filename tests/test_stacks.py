@@ -257,6 +257,18 @@ def test_own_rows_for_validation_are_not_cut(n_settings, trained):
         assert_same_model(found, expected)
 
 
+def test_with_own_rows_for_validation_no_model_is_trained_twice(monkeypatch):
+    X, y, _ = table()
+
+    def never(*arguments, **keywords):
+        raise AssertionError("a fit beside the stack")
+
+    monkeypatch.setattr(RegularizedMLPClassifier, "fit", never)
+    one = model(early_stopping=True)
+    _, results = stack(one, X, y, validation={"X_val": X, "y_val": y})
+    assert [result["fit_error"] for result in results] == [None] * 6
+
+
 # Failures ----------------------------------------------------------------------------
 
 HUGE = [{"lambd": 1e9}, {"lambd": 1.0}, {"lambd": 2e9, "keep_prob": 0.5}]

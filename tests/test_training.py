@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skreg import RegularizedMLPClassifier
+from skreg import RegularizedMLPClassifier, _training
 from skreg._data import check_y, infer_target, training_set, validation_set
+from skreg._problem import stack_of
 from skreg._solvers import Result
 from skreg._training import train, train_together
 
@@ -97,6 +98,21 @@ def test_each_of_a_stack_stops_early_as_alone(scoring, own_rows):
         assert_same(found, train(one, data, validation=validation))
     assert len({found.result.n_epochs for found in together}) > 1
     assert len({found.result.best_epoch for found in together}) > 1
+
+
+def test_a_network_that_has_stopped_leaves_the_stack(monkeypatch):
+    sizes = []
+
+    def spied(problem, theta):
+        sizes.append(len(theta))
+        return stack_of(problem, theta)
+
+    monkeypatch.setattr(_training, "stack_of", spied)
+    together = train_together(models(early_stopping=True, max_iter=40), data_of(n=60))
+    stopped = sorted(found.result.n_epochs for found in together)
+    expected = [sum(n > epoch for n in stopped) for epoch in range(stopped[-1])]
+    assert sizes == sorted(set(expected), reverse=True)
+    assert len(sizes) > 1
 
 
 def test_float32_stays_float32():
