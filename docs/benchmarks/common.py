@@ -55,6 +55,20 @@ def turns(
         return {k: np.array(v) for k, v in interleaved(runs, repeats).items()}
 
 
+class Clock:
+    """Standard output that writes down when an epoch was printed."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def write(self, text: str) -> None:
+        if text.startswith("Iteration"):
+            self.seconds.append(time.perf_counter())
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
 def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in seconds.items()}
 

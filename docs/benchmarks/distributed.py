@@ -32,14 +32,13 @@ sys.path.append(sys.path.pop(0))
 # Before numpy is imported, here and in the workers.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import time
 import warnings
 from contextlib import redirect_stdout
 
 import dask
 import dask.array as da
 import numpy as np
-from common import arguments, report, table
+from common import Clock, arguments, report, table
 from distributed import Client, LocalCluster
 from sklearn.exceptions import ConvergenceWarning
 
@@ -55,20 +54,6 @@ PARTITIONS = (2, 8, 32, 64)
 FEW_ROWS = 640
 # θ goes to each partition up to this size, and to each worker above.
 LARGE = 100_000
-
-
-class Clock:
-    """Standard output that writes down when a step was printed."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def write(self, text: str) -> None:
-        if text.startswith("Iteration"):
-            self.seconds.append(time.perf_counter())
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
 
 
 def rows_of(block: np.ndarray) -> np.ndarray:

@@ -20,13 +20,12 @@ prints the table; writes results/scaling.csv and the plot results/scaling.png.
 
 from __future__ import annotations
 
-import time
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from common import arguments, report
+from common import Clock, arguments, report
 from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -49,20 +48,6 @@ LONG = {
 AT_MOST = 1.1
 
 Times = dict[str, list[np.ndarray]]
-
-
-class Clock:
-    """Standard output that writes down when an epoch was printed."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def write(self, text: str) -> None:
-        if text.startswith("Iteration"):
-            self.seconds.append(time.perf_counter())
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
 
 
 def epoch_times(
