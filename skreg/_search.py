@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -450,10 +451,12 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
                 raise ValueError(
                     f"{name}={values!r}: give a sequence of at least one value to try."
                 )
-        for lambd in self.lambds:
-            lambd_by_layer(lambd, len(hidden_units) + 1)
-        for keep_prob in self.keep_probs:
-            by_layer = keep_prob_by_layer(keep_prob, hidden_units)
+        with _error_names("lambds"):
+            for lambd in self.lambds:
+                lambd_by_layer(lambd, len(hidden_units) + 1)
+        with _error_names("keep_probs"):
+            by_layers = [keep_prob_by_layer(p, hidden_units) for p in self.keep_probs]
+        for by_layer in by_layers:
             if self.solver == "lbfgs" and min(by_layer) < 1:
                 raise ValueError(
                     f"keep_probs={self.keep_probs!r}: dropout does not go with "
@@ -539,6 +542,15 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self.best_params_ = results["params"][self.best_index_]
         self.lambd_ = self.best_params_["lambd"]
         self.keep_prob_ = self.best_params_["keep_prob"]
+
+
+@contextmanager
+def _error_names(parameter: str) -> Iterator[None]:
+    """An error names the parameter that has the value in it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"In {parameter}: {error}") from None
 
 
 def _stack_size(

@@ -100,7 +100,7 @@ def train(
         theta = _theta_of_before(settings, layout, before, data.X.dtype)
     batches = batches_of(problem)
     watched: dict[str, Any] = {
-        "observers": _observers(problem, task, lambda: theta),
+        "observers": _observers(problem, task, theta),
         "samples_seen": samples_seen,
     }
     with threads_of(problem, batches):
@@ -158,7 +158,7 @@ def train_together(
             batches,
             [_plateau(first) for _ in settings],
             learning_rate=first.learning_rate_init,
-            observers=[_observers(problem, None, lambda: start) for _ in settings],
+            observers=[_observers(problem, None, start) for _ in settings],
             smaller=smaller,
             **_course(first),
         )
@@ -183,15 +183,12 @@ def _constant(layout: Layout, data: TrainingSet, before: Before | None) -> Train
     return Trained(result, layout.layers(theta), None)
 
 
-def _observers(
-    problem: Problem, task: FitTask | None, theta: Callable[[], Array]
-) -> list[Observer]:
-    """``theta()`` is the network's vector as it is at the time."""
+def _observers(problem: Problem, task: FitTask | None, theta: Array) -> list[Observer]:
     observers: list[Observer] = [PrintedEpochs()] if problem.settings.verbose else []
     if task is not None:
 
         def attributes() -> dict[str, Any]:
-            layers = problem.layout.layers(theta().copy())
+            layers = problem.layout.layers(theta.copy())
             return model_attributes(layers, problem.training.target)
 
         observers += task.observers(attributes)
