@@ -1,7 +1,9 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
-To read the code, follow the data: ``_search`` (a grid of estimators; with ``_stacks``,
-those trained together) → ``_classifier`` (the estimator; with ``_guards``) →
+To read the code, follow the data: ``_search`` (a grid of estimators; with
+``_selection``, which is best) and ``_ensemble`` (several of one; both with ``_stacks``,
+those trained together) → ``_classifier`` (the estimator; with ``_guards``, and
+``_advice`` on what went badly) →
 ``_training`` (a run of a solver, or a stack of runs) → ``_problem`` (what a solver
 takes; with ``_settings``, the checked parameters and the random streams, and
 ``_threads``) → ``_data`` (validated rows) and ``_batches`` →
@@ -17,6 +19,7 @@ in ``tests/test_house.py``.
 
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._displays import RegularizationGridDisplay
+from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._search import RegularizedMLPClassifierCV
 
 __version__ = "0.1.0.dev0"
@@ -25,5 +28,6 @@ __all__ = [
     "RegularizationGridDisplay",
     "RegularizedMLPClassifier",
     "RegularizedMLPClassifierCV",
+    "RegularizedMLPEnsemble",
     "__version__",
 ]

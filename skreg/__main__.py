@@ -200,7 +200,15 @@ def _transformer(numbers: list[int], texts: list[int]) -> Any:
 
 def _model(transformer: Any, plan: _Plan, seed: int, **setting: Any) -> Any:
     network = RegularizedMLPClassifier(
-        plan.hidden_layer_sizes, max_iter=plan.max_iter, random_state=seed, **setting
+        plan.hidden_layer_sizes,
+        # Trained to the end, so that the settings alone regularise.
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        max_iter=plan.max_iter,
+        early_stopping=False,
+        averaging=0.0,
+        random_state=seed,
+        **setting,
     )
     return Pipeline([("columns", transformer), ("network", network)])
 

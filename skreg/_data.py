@@ -314,15 +314,16 @@ class TrainingSet:
         return prior_logits(self.target, self.class_totals(), self.total_weight)
 
     def split(
-        self, fraction: float, random_state: int
+        self, fraction: float, random_state: int, part: int = 0, n_parts: int = 1
     ) -> tuple[TrainingSet, TrainingSet]:
         """Training and validation rows, class by class unless multilabel.
 
         Each class with two rows or more has at least one in validation and one in
-        training. A class with a single row stays in training.
+        training. A class with a single row stays in training. The validation rows of
+        the ``n_parts`` splits with the same seed are others as long as there are any.
         """
-        n_rows = self.strata()
-        return self.split_off(validation_rows(n_rows, fraction), random_state)
+        n_validation = validation_rows(self.strata(), fraction)
+        return self.split_off(n_validation, random_state, part, n_parts)
 
     def strata(self) -> Array:
         """How many rows each class has; in multilabel problems, one stratum of all."""
@@ -331,7 +332,7 @@ class TrainingSet:
         return np.bincount(self.y[self._selected], minlength=len(self.target.classes))
 
     def split_off(
-        self, n_validation: Array, random_state: int
+        self, n_validation: Array, random_state: int, part: int, n_parts: int
     ) -> tuple[TrainingSet, TrainingSet]:
         """Training rows, and so many rows of each stratum for validation."""
         rows = self.rows
@@ -345,9 +346,14 @@ class TrainingSet:
         is_validation = np.zeros(len(rows), dtype=bool)
         for code in np.flatnonzero(n_validation):
             members = np.flatnonzero(codes == code)
+            n_rows, n_chosen = len(members), n_validation[code]
             chosen = sample_without_replacement(
-                len(members), n_validation[code], random_state=stream
+                n_rows, min(n_parts * n_chosen, n_rows), random_state=stream
             )
+            if n_parts > 1:
+                # The order of a sample is not always random.
+                of_part = np.arange(part * n_chosen, (part + 1) * n_chosen)
+                chosen = stream.permutation(chosen).take(of_part, mode="wrap")
             is_validation[members[chosen]] = True
         return (
             replace(self, rows=rows[~is_validation]),

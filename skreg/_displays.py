@@ -257,7 +257,8 @@ class RegularizationGridDisplay:
 
         metric : str or None, default=None
             Which score to draw, where the search has several. None is for the one
-            that ``refit`` names.
+            that ``refit`` names; of a search with ``scoring='auto'`` for the accuracy,
+            'score', beside which there is 'loss'.
 
         score_type : {'test', 'train'}, default='test'
             Whether to draw the scores of the folds' test rows or of their training
@@ -391,6 +392,8 @@ def _scores(
         ends = {scoring: "score"}
     if metric is None and len(ends) == 1:
         (metric,) = ends
+    elif metric is None and isinstance(scoring, str) and scoring == "auto":
+        metric = "score"
     elif metric is None and isinstance(refit, str):
         metric = refit
     if metric is None or metric not in ends:

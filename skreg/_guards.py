@@ -9,6 +9,8 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from skreg._problem import stops_early_for_sure
+
 
 class _UnavailableError(AttributeError, ValueError):
     """A method that the parameters rule out: hasattr() is false, the text says why."""
@@ -34,7 +36,7 @@ class available_if_incremental:
                 "solver='lbfgs': each L-BFGS run needs all of the data. Set "
                 "solver='adam', or use fit with warm_start=True."
             )
-        if estimator.early_stopping:
+        if stops_early_for_sure(estimator):
             raise _UnavailableError(
                 "partial_fit does not support early_stopping=True: one call sees a "
                 "part of the data once, so there is nothing to stop. Set "

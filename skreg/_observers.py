@@ -37,6 +37,23 @@ class PrintedEpochs:
         """Nothing to print any more."""
 
 
+class EndAfter:
+    """Ends the training after so many epochs, wherever its course has come to."""
+
+    def __init__(self, n_epochs: int) -> None:
+        self._n_epochs = n_epochs
+
+    def begins(self) -> None:
+        """Nothing to count yet."""
+
+    def ends(self, report: EpochReport) -> bool:
+        """Whether these were the epochs."""
+        return report.epoch >= self._n_epochs
+
+    def finished(self) -> None:
+        """Nothing to count any more."""
+
+
 class FitTask:
     """The fit of an estimator, as a task for its callbacks; does nothing without them.
 

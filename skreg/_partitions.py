@@ -250,9 +250,11 @@ def _weighted(part: Held, factors: tuple[Array, ...]) -> Held:
     return Held(part.index, (rows.with_factors(factors),))
 
 
-def _split(part: Held, n_validation: Array, seed: int) -> Held:
+def _split(
+    part: Held, n_validation: Array, seed: int, of_splits: tuple[int, int]
+) -> Held:
     (rows,) = part.sets
-    return Held(part.index, rows.split_off(n_validation, seed))
+    return Held(part.index, rows.split_off(n_validation, seed, *of_splits))
 
 
 class _Totals(NamedTuple):
@@ -296,12 +298,15 @@ class Rows:
         totals = np.sum([t.of_classes for t in self.totals], axis=0)
         return prior_logits(self.target, totals, self.total_weight)
 
-    def split(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    def split(
+        self, fraction: float, seed: int, part: int = 0, n_parts: int = 1
+    ) -> tuple[Rows, Rows]:
         """As many rows of each class for validation as a local split takes.
 
         Each partition gives its part of them.
         """
-        before = np.cumsum([np.zeros_like(self.totals[0].strata), *self._strata], 0)
+        of_parts = [of_part.strata for of_part in self.totals]
+        before = np.cumsum([np.zeros_like(of_parts[0]), *of_parts], 0)
         n_rows = before[-1]
         n_validation = validation_rows(n_rows, fraction)
         # Their product may be beyond int64.
@@ -310,15 +315,23 @@ class Rows:
         firsts = np.cumsum(self.rows_of_parts) - self.rows_of_parts
         seeds = [seed_of(seed, first) for first in firsts.tolist()]
         n_of_parts = list(np.diff(edges, axis=0))
-        parts = tasks(self.client, _split, self.parts, n_of_parts, seeds)
+        parts = tasks(
+            self.client,
+            _split,
+            self.parts,
+            n_of_parts,
+            seeds,
+            of_splits=(part, n_parts),
+        )
         training, validation = (
             Rows(self.client, parts, which, self.target, self.X) for which in (0, 1)
         )
         return training, validation
 
-    @property
-    def _strata(self) -> list[Array]:
-        return [of_part.strata for of_part in self.totals]
+    def strata(self) -> Array:
+        """How many rows each class has; in multilabel problems, one stratum of all."""
+        strata: Array = np.sum([of_part.strata for of_part in self.totals], axis=0)
+        return strata
 
 
 def seed_of(*numbers: int) -> int:

@@ -16,7 +16,7 @@ from sklearn.metrics import check_scoring
 
 from skreg._activations import ACTIVATIONS
 from skreg._batches import Batches
-from skreg._data import Target, TrainingSet
+from skreg._data import Target, TrainingSet, validation_rows
 from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
 from skreg._network import chunk_rows, networks_at_once
@@ -35,7 +35,31 @@ from skreg._threads import threads_for
 
 Array = NDArray[Any]
 
-_AUTO_BATCH_SIZE = 200
+# The batches that batch_size='auto' wants in an epoch, and their smallest and largest
+# number of rows.
+_AUTO_BATCHES = 50
+_AUTO_BATCH_SIZES = 64, 200
+
+# The rows from which early_stopping='auto' sets some aside: of fewer, a tenth tells
+# little and is missed in training.
+_LEAST_TO_SPLIT = 100
+
+# The rows up to which early_stopping_refit='auto' trains again: of more, those set
+# aside add little.
+_MOST_TO_REFIT = 10_000
+
+# Rows of X that are gathered for its moments.
+_ROWS_AT_ONCE = 4096
+
+# n_validation_splits='auto' has so many rows for validation over all splits, in few
+# splits: the best epoch by fewer rows is mostly chance.
+_ROWS_TO_JUDGE_BY = 300
+_MOST_SPLITS = 10
+
+# The memory that they may take: each has θ, its gradient, two moments, two vectors for
+# the mean and the best of them.
+_SPLIT_BYTES = 2**26
+_VECTORS = 7
 
 
 class Site(NamedTuple):
@@ -44,13 +68,18 @@ class Site(NamedTuple):
     ``objective`` has the parameters of :class:`Objective`. ``batches(settings, rows,
     layout, generator)`` gives what a solver takes; ``score(problem, objective, rows)``
     the score at the objective's θ, or None without rows; ``magnitudes(rows)`` the
-    largest magnitude in each column of X.
+    largest magnitude in each column of X, ``moments(rows)`` Σ x, Σ x² of each and the
+    number of rows.
+    ``most_rows(settings, rows, layout)`` are the rows of the largest product that this
+    process makes.
     """
 
     objective: Callable[..., Objective]
     batches: Callable[..., Any]
     score: Callable[..., Score | None]
     magnitudes: Callable[[Any], Array]
+    moments: Callable[[Any], tuple[Array, Array, int]]
+    most_rows: Callable[..., int]
 
 
 class Problem(NamedTuple):
@@ -59,10 +88,12 @@ class Problem(NamedTuple):
     The rows are of the type :class:`TrainingSet`, or lie elsewhere, at their ``site``.
     ``lambds`` (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading
     axis for the networks of a stack, which share all the rest. ``members`` has the
-    estimator of each network, for scorers to see.
+    estimator of each network, for scorers to see; ``starts`` says which draw of the
+    initial weights is whose.
     """
 
     members: Sequence[Any]
+    starts: Sequence[int]
     layout: Layout
     lambds: Array
     keep_probs: Array
@@ -87,29 +118,111 @@ def network_of(settings: Any, data: Any) -> tuple[Layout, Array, Array]:
     return layout, np.array(lambds), np.array(keep_probs)
 
 
-def split(
-    settings: Any, data: Any, validation: Any, streams: Streams
-) -> tuple[Any, Any]:
-    """The rows for training and for validation, those given or a part of ``data``."""
-    if settings.early_stopping and validation is None:
-        training, validation = data.split(
-            settings.validation_fraction, streams.split_seed
+def rounds_of(problem: Problem, validation: Any) -> list[Problem]:
+    """The problem with rows for validation: those given, or some of its own.
+
+    There is one for each split; without early stopping it is the problem itself.
+    """
+    settings, data = problem.settings, problem.training
+    if validation is not None:
+        return [problem._replace(validation=validation)]
+    if not _sets_rows_aside(settings, data):
+        return [problem]
+    n_splits = _n_splits(problem)
+    rounds = []
+    for number in range(n_splits):
+        training, held_out = data.split(
+            settings.validation_fraction, problem.streams.split_seed, number, n_splits
         )
-        return training, validation
-    return data, validation
+        # Each begins with the same weights, as the training on all rows will.
+        streams = copy.deepcopy(problem.streams)
+        rounds.append(
+            problem._replace(training=training, validation=held_out, streams=streams)
+        )
+    return rounds
 
 
-def start_of(problem: Problem, *, from_frequencies: bool) -> Array:
-    """The θ with which a network starts."""
-    layout, training = problem.layout, problem.training
-    theta = initial_theta(
-        layout, problem.settings.activation, problem.streams.weights, training.X.dtype
+def stops_early_for_sure(settings: Any) -> bool:
+    """Whether ``early_stopping`` is true, whatever the rows are."""
+    return settings.early_stopping != "auto" and bool(settings.early_stopping)
+
+
+def _sets_rows_aside(settings: Any, data: Any) -> bool:
+    """Whether ``early_stopping`` takes rows of these for validation."""
+    if settings.early_stopping != "auto":
+        return stops_early_for_sure(settings)
+    return bool(
+        settings.solver != "lbfgs"
+        and data.n_rows >= _LEAST_TO_SPLIT
+        and settings.validation_fraction > 0
+        and data.strata().max() > 1
     )
+
+
+def trains_again(settings: Any, data: Any) -> bool:
+    """Whether ``early_stopping_refit`` wants a training on all rows of ``data``."""
+    if settings.warm_start:
+        # The next call would judge by rows that this one has trained on.
+        return False
+    if settings.learning_rate == "adaptive" and settings.solver != "lbfgs":
+        # Its rate follows the validation score, of which there is none then.
+        return False
+    if settings.early_stopping_refit == "auto":
+        return bool(data.n_rows <= _MOST_TO_REFIT)
+    return bool(settings.early_stopping_refit)
+
+
+def _n_splits(problem: Problem) -> int:
+    """``n_validation_splits`` as a number."""
+    settings, data = problem.settings, problem.training
+    n_splits = settings.n_validation_splits
+    if trains_again(settings, data):
+        if n_splits == "auto":
+            n_splits = _enough_splits(problem)
+        return int(n_splits)
+    if n_splits not in ("auto", 1):
+        raise ValueError(
+            f"n_validation_splits={n_splits} goes with a training on all rows that "
+            "follows, but there is none with early_stopping_refit="
+            f"{settings.early_stopping_refit!r}, {data.n_rows} rows, warm_start="
+            f"{settings.warm_start} and learning_rate={settings.learning_rate!r}. Set "
+            "early_stopping_refit=True, without warm_start and 'adaptive', or "
+            "n_validation_splits=1."
+        )
+    return 1
+
+
+def _enough_splits(problem: Problem) -> int:
+    """So many splits that their rows judge well; they train at the same time."""
+    settings, data = problem.settings, problem.training
+    if problem.site is not HERE:
+        # Each epoch of each split is round trips to the workers.
+        return 1
+    theta_bytes = problem.layout.n_parameters * data.X.dtype.itemsize
+    most: int = max(1, min(_MOST_SPLITS, _SPLIT_BYTES // (_VECTORS * theta_bytes)))
+    held_out = validation_rows(data.strata(), settings.validation_fraction)
+    return min(most, math.ceil(_ROWS_TO_JUDGE_BY / int(held_out.sum())))
+
+
+def starts_of(problem: Problem, *, from_frequencies: bool) -> list[Array]:
+    """The θ with which each network starts."""
+    layout, training = problem.layout, problem.training
+    draws = [
+        initial_theta(
+            layout,
+            problem.settings.activation,
+            problem.streams.weights,
+            training.X.dtype,
+        )
+        for _ in range(max(problem.starts) + 1)
+    ]
     if from_frequencies:
         # Rare classes and extreme weights need not be learnt step by step. The first
         # rows of partial_fit may not have all classes.
-        layout.layers(theta)[-1].b[:, 0] = training.prior_logits()
-    return theta
+        prior = training.prior_logits()
+        for theta in draws:
+            layout.layers(theta)[-1].b[:, 0] = prior
+    return [draws[start] for start in problem.starts]
 
 
 def objective_of(problem: Problem, theta: Array) -> Objective:
@@ -197,7 +310,8 @@ def rows_of_batch(settings: Any, n_rows: int) -> int:
     if settings.batch_size == "full" or settings.solver == "lbfgs":
         return n_rows
     if settings.batch_size == "auto":
-        return min(_AUTO_BATCH_SIZE, n_rows)
+        smallest, largest = _AUTO_BATCH_SIZES
+        return min(max(smallest, min(n_rows // _AUTO_BATCHES, largest)), n_rows)
     return min(int(settings.batch_size), n_rows)
 
 
@@ -275,12 +389,17 @@ def _scorer(
     return scored
 
 
-def threads_of(problem: Problem, batches: Batches) -> AbstractContextManager[Any]:
-    layout = problem.layout
-    if issparse(problem.training.X):
+def threads_of(problem: Problem) -> AbstractContextManager[Any]:
+    settings, rows, layout = problem.settings, problem.training, problem.layout
+    most_rows = problem.site.most_rows(settings, rows, layout)
+    if issparse(rows.X):
         # The products with a sparse X are scipy's, which has no threads for them.
         layout = Layout(layout.units[1:])
-    return threads_for(batches.most_rows * layout.largest_weight)
+    return threads_for(most_rows * layout.largest_weight)
+
+
+def _most_rows(settings: Any, rows: TrainingSet, layout: Layout) -> int:
+    return min(rows_of_batch(settings, rows.n_rows), chunk_rows(layout, rows.X))
 
 
 def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
@@ -300,7 +419,7 @@ def stack_size(settings: Any, data: TrainingSet) -> int:
     if settings.solver == "lbfgs" or issparse(data.X):
         return 1
     layout, _, _ = network_of(settings, data)
-    most_rows = min(rows_of_batch(settings, data.n_rows), chunk_rows(layout, data.X))
+    most_rows = _most_rows(settings, data, layout)
     return networks_at_once(layout, most_rows, data.X.dtype)
 
 
@@ -314,5 +433,28 @@ def column_magnitudes(data: TrainingSet) -> Array:
     return magnitudes
 
 
+def column_moments(data: TrainingSet) -> tuple[Array, Array, int]:
+    """Σ x and Σ x² of each column of X, and the number of rows that take part."""
+    X, rows = data.X, data.rows
+    if rows is None:
+        return *_moments(X), X.shape[0]
+    total = np.zeros((2, X.shape[1]))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        total += _moments(X[rows[start : start + _ROWS_AT_ONCE]])
+    return total[0], total[1], len(rows)
+
+
+def _moments(X: Any) -> tuple[Array, Array]:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if issparse(X):
+            values, n = X.data.astype(float), X.shape[1]
+            return (
+                np.bincount(X.indices, values, minlength=n),
+                np.bincount(X.indices, np.square(values), minlength=n),
+            )
+        sums = X.sum(axis=0, dtype=float)
+        return sums, np.einsum("ij,ij->j", X, X, dtype=float)
+
+
 # Rows in the memory of this process.
-HERE = Site(Objective, _batches, _score, column_magnitudes)
+HERE = Site(Objective, _batches, _score, column_magnitudes, column_moments, _most_rows)

@@ -28,7 +28,7 @@ from skreg._network import chunk_rows
 from skreg._objective import Objective
 from skreg._parameters import Layout
 from skreg._partitions import Held, Rows, seed_of, tasks
-from skreg._problem import Site, column_magnitudes, rows_of_batch
+from skreg._problem import Site, column_magnitudes, column_moments, rows_of_batch
 from skreg._solvers import Place, Score
 
 Array = NDArray[Any]
@@ -47,7 +47,7 @@ _FAN_IN = 16
 def workers_of(client: Any, activation: str, kind: str) -> Site:
     """Where the rows of a cluster lie, for a network with these names."""
     objective = partial(RemoteObjective, client, activation, kind)
-    return Site(objective, _GlobalBatches, _score, _magnitudes)
+    return Site(objective, _GlobalBatches, _score, _magnitudes, _moments, _most_rows)
 
 
 class _Formula(NamedTuple):
@@ -83,9 +83,6 @@ class _GlobalBatches:
     Every partition gives near-equal slices of its rows, in an order of its own, to all
     batches.
     """
-
-    # No product of this process is large.
-    most_rows = 0
 
     def __init__(
         self, settings: Any, rows: Rows, layout: Layout, order: np.random.Generator
@@ -350,3 +347,18 @@ def _magnitudes(rows: Rows) -> Array:
     found = rows.client.gather(tasks(rows.client, _column_magnitudes, rows.parts))
     magnitudes: Array = reduce(np.maximum, found)
     return magnitudes
+
+
+def _column_moments(part: Held) -> tuple[Array, Array, int]:
+    return column_moments(part.sets[0])
+
+
+def _moments(rows: Rows) -> tuple[Array, Array, int]:
+    found = rows.client.gather(tasks(rows.client, _column_moments, rows.parts))
+    sums, squares, n_rows = (reduce(np.add, each) for each in zip(*found, strict=True))
+    return sums, squares, n_rows
+
+
+def _most_rows(*_: Any) -> int:
+    """The workers make the products."""
+    return 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +20,7 @@ from sklearn.model_selection._validation import (
     _warn_or_raise_about_fit_failures,
 )
 from sklearn.utils import indexable
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -26,11 +30,23 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
+from skreg._advice import unscaled_text, without_advice
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._guards import unchanged_on_error
 from skreg._observers import SearchTask
-from skreg._problem import stack_size
-from skreg._settings import hidden_layers, keep_prob_by_layer, lambd_by_layer
+from skreg._problem import HERE, stack_size
+from skreg._selection import (
+    automatic_scorers,
+    forget_losses_of_failures,
+    most_accurate_of_the_likely,
+)
+from skreg._settings import (
+    hidden_layers,
+    keep_prob_by_layer,
+    lambd_by_layer,
+    random_streams,
+)
 from skreg._stacks import fit_and_score_stack, held_out_rows, validated
 
 Array = NDArray[Any]
@@ -52,26 +68,35 @@ class RegularizedMLPClassifierCV(GridSearchCV):
 
     Parameters
     ----------
-    lambds : sequence of float or of array-like, default=(0.1, 1.0, 10.0, 100.0)
+    lambds : sequence of float or of array-like, default=(0.2, 1.0, 5.0, 20.0)
         The values of ``lambd`` to try, each one number or one for each weight matrix.
-        The default goes from almost none to strong in steps of ten.
+        The default goes from little to strong in steps of about five.
 
-    keep_probs : sequence of float or of array-like, default=(0.5, 0.8, 1.0)
+    keep_probs : sequence of float or of array-like, default=(0.5, 0.9)
         The values of ``keep_prob`` to try, each one number or one for each hidden
         layer. 1.0 is for no dropout.
 
     cv : int, cross-validation generator, iterable or None, default=None
-        The splits: None for five stratified folds, an int for as many, a splitter, or
-        an iterable of (train, test) indices.
+        The splits: None for five stratified folds of rows that are shuffled by
+        ``random_state``, since many tables are sorted; an int for as many folds that
+        are not shuffled, as in ``GridSearchCV``; a splitter, or an iterable of
+        (train, test) indices.
 
-    scoring : str, callable, list, tuple, dict or None, default=None
-        What measures a setting on the rows left out, as in ``GridSearchCV``: one
-        scorer or several; None for the accuracy.
+    scoring : str, callable, list, tuple, dict or None, default='auto'
+        What measures a setting on the rows left out. 'auto' measures the accuracy and
+        the loss: best is the most accurate of the settings whose loss is at most 1.05
+        times the least, and :meth:`score` is the accuracy. Else as in
+        ``GridSearchCV``: one scorer or several; None for the accuracy.
 
     refit : bool, str or callable, default=True
         Whether to fit the best setting to all rows; with several scorers the name of
         that which says what is best; or a function of ``cv_results_`` that returns the
-        best index.
+        best index. With ``scoring='auto'`` no name.
+
+    n_refits : int, default=5
+        How many networks of the best setting are fitted to all rows. More than one,
+        with different initial weights, are a :class:`RegularizedMLPEnsemble`, the mean
+        of their probabilities.
 
     n_jobs : int or None, default=None
         The number of processes among which the splits are shared out; None is 1 unless
@@ -82,7 +107,8 @@ class RegularizedMLPClassifierCV(GridSearchCV):
 
     error_score : 'raise' or float, default=np.nan
         The score of a network whose training fails, with a warning; 'raise' raises the
-        error. Errors in the refit are always raised.
+        error. Errors in the refit are always raised. With ``scoring='auto'`` its loss
+        is NaN.
 
     verbose : int, default=0
         1 prints the number of fits, 2 the time of each, 3 the scores too. For those of
@@ -90,10 +116,13 @@ class RegularizedMLPClassifierCV(GridSearchCV):
 
     hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
 batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
-random_state, tol, momentum, nesterovs_momentum, early_stopping, train_scores, \
-validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
-        Those of :class:`RegularizedMLPClassifier`, with its defaults, the same for all
-        networks. With ``random_state=None`` each stack takes fresh entropy.
+random_state, tol, momentum, nesterovs_momentum, early_stopping, \
+early_stopping_refit, n_validation_splits, train_scores, validation_fraction, beta_1, \
+beta_2, epsilon, n_iter_no_change, averaging, max_fun
+        Those of :class:`RegularizedMLPClassifier`, the same for all networks. The
+        defaults are its own but for ``early_stopping=False``, since the grid says how
+        much to regularise, and a shorter course: ``batch_size=128`` and
+        ``max_iter=60``. With ``random_state=None`` each stack takes fresh entropy.
 
     early_stopping_scoring : str, callable or None, default='loss'
         Its ``scoring``: what early stopping watches.
@@ -102,7 +131,9 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
     ----------
     cv_results_ : dict of str to ndarray
         The scores and times, with the keys of ``GridSearchCV``; the table of a
-        ``pandas.DataFrame``. The fit time of a stack is shared out evenly.
+        ``pandas.DataFrame``. With ``scoring='auto'`` ``mean_test_score`` is the
+        accuracy, and ``mean_test_loss`` is minus the loss, so that greater is better.
+        The fit time of a stack is shared out evenly.
 
     best_index_ : int
         The row of ``cv_results_`` with the best setting.
@@ -116,23 +147,24 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
     best_score_ : float
         Its mean score over the splits; not there with a callable ``refit``.
 
-    best_estimator_ : RegularizedMLPClassifier
-        The network of the best setting, fitted to all rows; not with ``refit=False``.
+    best_estimator_ : RegularizedMLPClassifier or RegularizedMLPEnsemble
+        The network of the best setting, or the ensemble of ``n_refits`` of them, fitted
+        to all rows; not with ``refit=False``.
 
     refit_time_ : float
         The seconds that this took.
 
     n_iter_ : int
-        The number of epochs that it took.
+        The number of epochs that it took; of several networks the largest.
 
     n_splits_ : int
         The number of splits.
 
     scorer_ : callable or dict of str to callable
-        The scorer or scorers.
+        The scorer or scorers that :meth:`score` may use.
 
     multimetric_ : bool
-        Whether there are several.
+        Whether these are several.
 
     classes_ : ndarray of shape (n_classes,)
         The classes, as ``best_estimator_`` has them.
@@ -172,16 +204,15 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = make_pipeline(
     ...     StandardScaler(),
-    ...     RegularizedMLPClassifierCV(
-    ...         lambds=(1, 10), keep_probs=(0.8, 1.0), hidden_layer_sizes=(20,),
-    ...         batch_size=32, learning_rate="cosine", max_iter=30, random_state=0,
-    ...     ),
+    ...     RegularizedMLPClassifierCV(hidden_layer_sizes=(20,), random_state=0),
     ... ).fit(X, y)
     >>> search = model[-1]
-    >>> search.lambd_, search.keep_prob_
-    (1, 1.0)
+    >>> search.lambd_
+    5.0
     >>> round(float(search.best_score_), 2)
-    0.97
+    0.98
+    >>> len(search.best_estimator_.estimators_)
+    5
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's
@@ -196,7 +227,6 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
             name: GridSearchCV._parameter_constraints[name]
             for name in (
                 "cv",
-                "scoring",
                 "refit",
                 "n_jobs",
                 "return_train_score",
@@ -204,6 +234,11 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
                 "verbose",
             )
         },
+        "n_refits": [Interval(Integral, 1, None, closed="left")],
+        "scoring": [
+            StrOptions({"auto"}),
+            *GridSearchCV._parameter_constraints["scoring"],
+        ],
         "lambds": ["array-like"],
         "keep_probs": ["array-like"],
         "early_stopping_scoring": RegularizedMLPClassifier._parameter_constraints[
@@ -213,12 +248,13 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
 
     def __init__(
         self,
-        lambds: Sequence[Any] | Array = (0.1, 1.0, 10.0, 100.0),
-        keep_probs: Sequence[Any] | Array = (0.5, 0.8, 1.0),
+        lambds: Sequence[Any] | Array = (0.2, 1.0, 5.0, 20.0),
+        keep_probs: Sequence[Any] | Array = (0.5, 0.9),
         *,
         cv: Any = None,
-        scoring: Any = None,
+        scoring: Any = "auto",
         refit: bool | str | Callable[..., int] = True,
+        n_refits: int = 5,
         n_jobs: int | None = None,
         return_train_score: bool = False,
         error_score: float | str = np.nan,
@@ -229,17 +265,19 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         max_norm: float | None = None,
         class_weight: str | dict[Any, float] | list[dict[Any, float]] | None = None,
         solver: str = "adam",
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
+        batch_size: int | str = 128,
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.01,
         power_t: float = 0.5,
-        max_iter: int = 200,
+        max_iter: int = 60,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
+        early_stopping_refit: bool | str = "auto",
+        n_validation_splits: int | str = "auto",
         early_stopping_scoring: str | Callable[..., float] | None = "loss",
         train_scores: bool = False,
         validation_fraction: float = 0.1,
@@ -247,6 +285,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
+        averaging: float = 0.9,
         max_fun: int = 15000,
     ) -> None:
         self.lambds = lambds
@@ -254,6 +293,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self.cv = cv
         self.scoring = scoring
         self.refit = refit
+        self.n_refits = n_refits
         self.n_jobs = n_jobs
         self.return_train_score = return_train_score
         self.error_score = error_score
@@ -275,6 +315,8 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
+        self.early_stopping_refit = early_stopping_refit
+        self.n_validation_splits = n_validation_splits
         self.early_stopping_scoring = early_stopping_scoring
         self.train_scores = train_scores
         self.validation_fraction = validation_fraction
@@ -282,6 +324,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
+        self.averaging = averaging
         self.max_fun = max_fun
 
     @property
@@ -351,8 +394,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         >>> from skreg import RegularizedMLPClassifierCV
         >>> X, y = load_iris(return_X_y=True)
         >>> search = RegularizedMLPClassifierCV(
-        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), max_iter=20,
-        ...     learning_rate="cosine", random_state=0
+        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), random_state=0
         ... ).fit(X, y)
         >>> search.cv_results_["mean_test_score"].shape
         (2,)
@@ -366,7 +408,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         )
         routed = self._routed(fit_params, params)
         estimator = clone(self.estimator)
-        at_once = _stack_size(clone(estimator), X, y, fit_params, validation)
+        at_once, unscaled = _known(clone(estimator), X, y, fit_params, validation)
         splits = self._make_splits(X, y, routed.splitter.split)
         numbers = range(len(candidates))
         if self.verbose > 0:
@@ -421,25 +463,50 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         _warn_or_raise_about_fit_failures(out, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(out, self.error_score)
+        if self._is_automatic:
+            forget_losses_of_failures(out)
         with unchanged_on_error(self):
             for name in [name for name in vars(self) if name.endswith("_")]:
                 # What this fit does not write would be that of the fit before.
                 delattr(self, name)
             self.n_splits_ = len(splits)
             self.scorer_ = getattr(scorers, "_scorers", scorers)
+            if self._is_automatic:
+                self.scorer_ = self.scorer_["score"]
             self.cv_results_ = self._format_results(candidates, len(splits), out)
             self._choose_best(out[0]["test_scores"], refit_metric)
             if self.refit:
-                best = clone(estimator).set_params(**self.best_params_)
+                best: Any = clone(estimator).set_params(**self.best_params_)
+                if self.n_refits > 1:
+                    best = RegularizedMLPEnsemble(best, self.n_refits)
                 start = time.time()
-                with task.refit(best):
+                with task.refit(best), without_advice():
                     best.fit(X, y, **fit_params, **validation)
                 self.refit_time_ = time.time() - start
                 self.best_estimator_, self.n_iter_ = best, best.n_iter_
                 if hasattr(best, "feature_names_in_"):
                     self.feature_names_in_ = best.feature_names_in_
         task.close()
+        if unscaled is not None:
+            warnings.warn(unscaled, stacklevel=3)
         return self
+
+    @property
+    def _is_automatic(self) -> bool:
+        return isinstance(self.scoring, str) and self.scoring == "auto"
+
+    def _get_scorers(self) -> tuple[Any, str]:
+        if self._is_automatic:
+            if isinstance(self.refit, str):
+                raise ValueError(
+                    f"refit={self.refit!r} names a scorer, but scoring='auto' has a "
+                    "rule of its own. Set refit=True, or scoring='accuracy' or "
+                    "'neg_log_loss' to choose by one of them alone."
+                )
+            raises = self.error_score == "raise"
+            return automatic_scorers(self.estimator, raises=raises), "score"
+        scorers, refit_metric = super()._get_scorers()
+        return scorers, refit_metric
 
     def _candidates(self) -> list[dict[str, Any]]:
         """The settings of the grid, in the order of ``GridSearchCV``, checked."""
@@ -503,6 +570,10 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         self, X: Any, y: Any, split_params: dict[str, Any]
     ) -> list[tuple[Array, Array]]:
         cv = check_cv(self.cv, y, classifier=True)
+        if self.cv is None:
+            # A copy, since the networks have the stream as it is.
+            streams = random_streams(copy.deepcopy(self.random_state))
+            cv = type(cv)(cv.n_splits, shuffle=True, random_state=streams.split_seed)
         n_splits = cv.get_n_splits(X, y, **split_params)
         splits = list(cv.split(X, y, **split_params))
         if not splits or len(splits) != n_splits:
@@ -528,7 +599,7 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
 
     def _choose_best(self, scores: Any, refit_metric: Any) -> None:
         """Write ``best_index_`` and what goes with it, as ``GridSearchCV`` does."""
-        self.multimetric_ = isinstance(scores, dict)
+        self.multimetric_ = isinstance(scores, dict) and not self._is_automatic
         if callable(self.scoring) and self.multimetric_:
             # What a function returns is known only now.
             self._check_refit_for_multimetric(scores)
@@ -536,7 +607,12 @@ validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         if not self.refit and self.multimetric_:
             return
         results = self.cv_results_
-        self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+        if self._is_automatic and not callable(self.refit):
+            self.best_index_ = most_accurate_of_the_likely(results)
+        else:
+            self.best_index_ = self._select_best_index(
+                self.refit, refit_metric, results
+            )
         if not callable(self.refit):
             self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
         self.best_params_ = results["params"][self.best_index_]
@@ -553,17 +629,20 @@ def _error_names(parameter: str) -> Iterator[None]:
         raise ValueError(f"In {parameter}: {error}") from None
 
 
-def _stack_size(
+def _known(
     model: RegularizedMLPClassifier,
     X: Any,
     y: Any,
     fit_params: dict[str, Any],
     validation: dict[str, Any],
-) -> int:
-    """How many networks a stack has. An error tells what is wrong with all rows."""
+) -> tuple[int, str | None]:
+    """How many networks a stack has, and what to say of columns that are not scaled.
+
+    An error tells what is wrong with all rows.
+    """
     data = validated(model, X, y, **fit_params)
     held_out_rows(model, data, **validation)
-    return stack_size(model, data)
+    return stack_size(model, data), unscaled_text(model, data, HERE)
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

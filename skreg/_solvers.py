@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from skreg._optimizers import SGD, Adam, flush_subnormals, learning_rate_at
 from skreg._stopping import Plateau
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 # A plateau at this 'adaptive' learning rate or below ends the training.
 SMALLEST_RATE = 1e-6
@@ -52,16 +53,17 @@ class DivergedError(ArithmeticError):
 class Result:
     """What a solver found.
 
-    ``theta`` is the best epoch's where a validation score was watched, otherwise
-    the last. ``best_epoch`` counts from 1. ``interrupt`` is a KeyboardInterrupt
-    that ended the training: the weights are those that it had reached. ``diverged``
-    says that it led nowhere.
+    ``theta`` is the best epoch's where a validation score was ``watched``, otherwise
+    the last. ``best_epoch`` counts from 1. ``stopped`` says that an observer ended
+    the training. ``interrupt`` is a KeyboardInterrupt that did: the weights are those
+    that it had reached. ``diverged`` says that it led nowhere.
     """
 
     theta: Array
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     train_scores: list[float] = field(default_factory=list)
+    watched: bool = False
     best_epoch: int = 0
     best_score: float = math.nan
     n_epochs: int = 0
@@ -70,6 +72,7 @@ class Result:
     message: str = ""
     learning_rate: float = math.nan
     loss: float = math.nan
+    stopped: bool = False
     interrupt: KeyboardInterrupt | None = None
     diverged: DivergedError | None = None
 
@@ -96,6 +99,20 @@ class Observer(Protocol):
     def finished(self) -> None:
         """The training has ended, perhaps within an epoch."""
         ...
+
+
+# A training that stops after each epoch for others in step with it, and its result.
+InEpochs = Generator[None, None, T]
+
+
+def to_the_end(run: InEpochs[T]) -> T:
+    """All epochs of a training."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 # The index of a network in a stack: () of one alone, which has no leading axis.
@@ -125,6 +142,35 @@ class Stack(NamedTuple):
         return list(np.ndindex(self.objective.theta.shape[:-1]))
 
 
+class _Mean:
+    """Σ decay^age θ / Σ decay^age of the weights after each epoch.
+
+    The newest has age 0.
+    """
+
+    def __init__(self, theta: Array, decay: float) -> None:
+        self.decay = decay
+        self._sum = np.zeros_like(theta)
+        self._mass = 0.0
+        self._newest = np.empty_like(theta)
+
+    def add(self, theta: Array) -> None:
+        """Take the weights after an epoch."""
+        self._sum *= self.decay
+        self._sum += theta
+        self._mass = 1 + self.decay * self._mass
+
+    def show(self, theta: Array) -> None:
+        """Put the mean in the place of the newest weights."""
+        self._newest[...] = theta
+        if self._mass:
+            np.divide(self._sum, self._mass, out=theta)
+
+    def hide(self, theta: Array) -> None:
+        """Put the newest weights back."""
+        theta[...] = self._newest
+
+
 class _Run:
     """The training of one network: its epochs, its best weights, its end.
 
@@ -142,12 +188,17 @@ class _Run:
         watched: bool,
         samples_seen: int,
         learning_rate: float = math.nan,
+        averaging: float = 0.0,
         place: Place = (),
         number: int = 0,
     ) -> None:
         self.result = Result(
-            theta, samples_seen=samples_seen, learning_rate=learning_rate
+            theta,
+            samples_seen=samples_seen,
+            learning_rate=learning_rate,
+            watched=watched,
         )
+        self.mean = _Mean(theta, averaging) if averaging else None
         self.place = place
         self.number = number
         self.plateau = plateau
@@ -193,13 +244,18 @@ class _Run:
     def finished(self) -> Result:
         for observer in self._observers:
             observer.finished()
-        self.result.best_score = self.plateau.best
-        if self._best_theta is not None and self.result.best_epoch:
-            self.result.theta = self._best_theta
-        return self.result
+        result = self.result
+        result.stopped = self.stop
+        result.best_score = self.plateau.best
+        if self._best_theta is not None and result.best_epoch:
+            result.theta = self._best_theta
+        elif self.mean is not None:
+            self.mean.show(result.theta)
+            flush_subnormals(result.theta)
+        return result
 
 
-def descend(
+def descending(
     stack: Stack,
     batches: Batches,
     plateaus: Sequence[Plateau],
@@ -208,19 +264,25 @@ def descend(
     learning_rate: float,
     power_t: float,
     max_iter: int,
+    averaging: float = 0.0,
     samples_seen: int = 0,
     observers: Sequence[Sequence[Observer]] = ((),),
     smaller: Callable[[Sequence[int]], Stack] | None = None,
-) -> list[Result]:
+) -> InEpochs[list[Result]]:
     """Epochs of gradient steps of each network, until ``max_iter`` or its plateau.
 
     At a plateau the 'adaptive' schedule divides the learning rate by five, and goes
     on until it is at most 1e-6. The 'cosine' schedule ends with its last epoch, and
     has then converged by definition.
 
+    With ``averaging`` each result, and what is scored and observed on the way, is the
+    mean of the weights after each epoch so far, the one before the last counting
+    ``averaging`` times as much as the last, and so on.
+
     ``plateaus`` and ``observers`` have one item for each network of the stack. One
     that stops or diverges leaves it: the others go on in ``smaller(numbers)``, a stack
-    for the networks with these numbers.
+    for the networks with these numbers. It yields after each epoch, before it asks the
+    plateaus whether to go on.
     """
     runs = going = [
         _Run(
@@ -230,6 +292,7 @@ def descend(
             watched=stack.validate is not None,
             samples_seen=samples_seen,
             learning_rate=learning_rate,
+            averaging=averaging,
             place=place,
             number=number,
         )
@@ -260,6 +323,7 @@ def descend(
             if finite:
                 stack = steps.stack
                 _end_epoch(finite, losses, stack.validate, stack.train_score)
+            yield
             left = [run for run in finite if run.goes_on(schedule)]
             is_last = epoch + 1 == max_iter
             if left and len(left) < len(going) and smaller and not is_last:
@@ -287,6 +351,10 @@ def _end_epoch(
 ) -> None:
     """Score each network, and tell its run how the epoch ended."""
     places = [run.place for run in runs]
+    shown = [(run.mean, run.result.theta) for run in runs if run.mean is not None]
+    for mean, theta in shown:
+        mean.add(theta)
+        mean.show(theta)
     scores = None if validate is None else validate(places)
     train_scores = None if train_score is None else train_score(places)
     for run in runs:
@@ -295,6 +363,8 @@ def _end_epoch(
             None if scores is None else float(scores[run.place]),
             None if train_scores is None else float(train_scores[run.place]),
         )
+    for mean, theta in shown:
+        mean.hide(theta)
 
 
 def _moved(

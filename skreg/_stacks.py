@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,9 +15,12 @@ from sklearn.model_selection._validation import _fit_and_score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from skreg._advice import unscaled_text, warn_of, without_advice
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._data import Target, TrainingSet, training_set
-from skreg._training import Trained, train_together
+from skreg._problem import HERE, stack_size
+from skreg._runs import Trained
+from skreg._training import train, train_together
 
 Array = NDArray[Any]
 
@@ -68,6 +72,52 @@ def _fit_together(
     ]
 
 
+def fit_networks(
+    models: Sequence[RegularizedMLPClassifier],
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None = None,
+    *,
+    begins: Callable[[], None] = lambda: None,
+    **validation: Any,
+) -> None:
+    """Fit models that differ in their initial weights, as stacks where that pays.
+
+    The first has the weights that ``fit`` of it draws, the next those that are drawn
+    then, and so on. With the same ``random_state`` all share the rest. ``begins`` is
+    called where the rows are found good.
+    """
+    first = models[0]
+    data = validated(first, X, y, sample_weight)
+    features = {k: v for k, v in vars(first).items() if k.endswith("_in_")}
+    held_out = held_out_rows(first, data, **validation)
+    unscaled = unscaled_text(first, data, HERE)
+    n_stacks = math.ceil(len(models) / stack_size(first, data))
+    begins()
+    found: list[Trained | ValueError] = []
+    for numbers in np.array_split(np.arange(len(models)), n_stacks):
+        starts = numbers.tolist()
+        stack = [models[start] for start in starts]
+        if len(stack) > 1:
+            found += train_together(stack, data, validation=held_out, starts=starts)
+        else:
+            (start,) = starts
+            alone = train(stack[0], data, validation=held_out, start=start)
+            if alone.result.interrupt is not None:
+                raise alone.result.interrupt
+            found.append(alone)
+    results = []
+    for model, trained in zip(models, found, strict=True):
+        if isinstance(trained, ValueError):
+            raise trained
+        model.__dict__.update(features)
+        model._keep_fit(trained, data.target)
+        results.append(trained.result)
+    # One warning for all: of a network that has not converged, if there is one.
+    told = min(results, key=lambda result: result.converged)
+    warn_of(first, told, unscaled, stacklevel=4)
+
+
 def fit_and_score_stack(
     models: Sequence[RegularizedMLPClassifier],
     X: Any,
@@ -80,6 +130,30 @@ def fit_and_score_stack(
     **scoring: Any,
 ) -> list[dict[str, Any]]:
     """Results of scikit-learn's function for each model, all fitted as one stack."""
+    with without_advice():
+        return _fit_and_score_stack(
+            models,
+            X,
+            y,
+            split,
+            arguments,
+            validation,
+            fit_params=fit_params,
+            **scoring,
+        )
+
+
+def _fit_and_score_stack(
+    models: Sequence[RegularizedMLPClassifier],
+    X: Any,
+    y: Any,
+    split: tuple[Array, Array],
+    arguments: Sequence[dict[str, Any]],
+    validation: dict[str, Any],
+    *,
+    fit_params: dict[str, Any],
+    **scoring: Any,
+) -> list[dict[str, Any]]:
     # A splitter may give any sequences.
     train, test = map(np.asarray, split)
     seconds = None
@@ -143,6 +217,6 @@ def _end_fit(
     if isinstance(trained, ValueError):
         raise trained
     model._keep_fit(trained, target)
-    if not model.converged_:
-        model._warn_of_no_convergence(trained.result, stacklevel=4)
+    # Of the columns the refit tells.
+    warn_of(model, trained.result, None, stacklevel=3)
     return model

@@ -5,64 +5,42 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from skreg._batches import Batches
 from skreg._data import TrainingSet
-from skreg._observers import FitTask, PrintedEpochs
-from skreg._parameters import Layer, Layout, theta_of
+from skreg._observers import FitTask
+from skreg._parameters import Layout
 from skreg._problem import (
     HERE,
     Problem,
     Site,
-    batches_of,
-    model_attributes,
     network_of,
-    objective_of,
-    scores_of,
-    split,
-    stack_of,
-    start_of,
+    rounds_of,
+    stops_early_for_sure,
     threads_of,
+    trains_again,
 )
-from skreg._settings import (
-    random_streams,
+from skreg._runs import (
+    Before,
+    Trained,
+    plateaus_of,
+    running,
+    running_together,
+    some_of,
 )
-from skreg._solvers import (
-    DivergedError,
-    Observer,
-    Result,
-    Stack,
-    descend,
-    lbfgs,
-)
-from skreg._stopping import Plateau
-from skreg._threads import one_thread_in_scipy
+from skreg._settings import random_streams
+from skreg._solvers import InEpochs, Result, to_the_end
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
-
-class Before(NamedTuple):
-    """The model that a run goes on from: its weights, and what a solver left.
-
-    ``state`` is a dict of arrays, numbers and strings, or None.
-    """
-
-    coefs: Sequence[Array]
-    intercepts: Sequence[Array]
-    samples_seen: int
-    state: dict[str, Any] | None
-
-
-class Trained(NamedTuple):
-    """What a run found, and the state with which a later one goes on."""
-
-    result: Result
-    layers: tuple[Layer, ...]
-    state: dict[str, Any] | None
+# How many times as many epochs the training on all rows has. The log-loss on rows for
+# validation rises from overconfidence while fewer and fewer of them are wrong.
+_MORE_EPOCHS = 1.5
 
 
 def train(
@@ -74,46 +52,159 @@ def train(
     task: FitTask | None = None,
     incremental: bool = False,
     site: Site = HERE,
+    start: int = 0,
 ) -> Trained:
     """One run of ``settings.solver``, or one epoch if ``incremental``.
 
     ``settings`` is the estimator, whose parameters are read and not written. With
-    ``early_stopping`` and without ``validation``, ``data`` is split. It is a
+    ``early_stopping`` and without ``validation``, there is a run for each split of
+    ``data``, and with ``early_stopping_refit`` another on all of it. ``data`` is a
     :class:`TrainingSet`, or rows that lie elsewhere and come with their ``site``.
+    ``start`` says which draw of the initial weights it begins with.
     """
     layout, lambds, keep_probs = network_of(settings, data)
     if len(data.target.classes) == 1:
-        return _constant(layout, data, before)
+        watched = stops_early_for_sure(settings)
+        return _constant(layout, data, before, watched=watched)
 
     samples_seen = 0 if before is None else before.samples_seen
     streams = random_streams(settings.random_state, samples_seen)
-    state = None if before is None else before.state
-    if state is not None:
-        streams = streams.restored(state["streams"])
-    training, validation = split(settings, data, validation, streams)
+    if before is not None and before.state is not None:
+        streams = streams.restored(before.state["streams"])
     problem = Problem(
-        [settings], layout, lambds, keep_probs, streams, training, validation, site
+        [settings], [start], layout, lambds, keep_probs, streams, data, None, site
     )
-    if before is None:
-        theta = start_of(problem, from_frequencies=not incremental)
-    else:
-        theta = _theta_of_before(settings, layout, before, data.X.dtype)
-    batches = batches_of(problem)
-    watched: dict[str, Any] = {
-        "observers": _observers(problem, task, theta),
-        "samples_seen": samples_seen,
-    }
-    with threads_of(problem, batches):
-        if settings.solver == "lbfgs":
-            result, state = _run_lbfgs(problem, theta, batches, watched), None
-        else:
-            result, state = _run_epochs(
-                problem, theta, batches, watched, state, incremental=incremental
+    with threads_of(problem):
+        if incremental:
+            verbose = bool(settings.verbose)
+            return to_the_end(
+                running(problem, before, incremental=True, verbose=verbose)
             )
-    _check(result, settings, lambda: site.magnitudes(data))
-    if state is not None:
-        state["streams"] = streams.state()
-    return Trained(result, layout.layers(result.theta), state)
+        return _train_in_rounds(problem, before, validation, task)
+
+
+def _train_in_rounds(
+    problem: Problem, before: Before | None, validation: Any, task: FitTask | None
+) -> Trained:
+    """A run for each split, in step with the others, and one on all rows."""
+    settings, data = problem.settings, problem.training
+    rounds = rounds_of(problem, validation)
+    again = data is not rounds[0].training and trains_again(settings, data)
+    if settings.verbose and again:
+        print(f"Validation split 1 of {len(rounds)}")
+    plateaus = plateaus_of(rounds)
+    runs = [
+        running(
+            of_round,
+            before,
+            task if number == 0 else None,
+            plateau=plateaus[number],
+            verbose=number == 0 and bool(settings.verbose),
+        )
+        for number, of_round in enumerate(rounds)
+    ]
+    found = _in_step(runs, _ends_all)
+    for trained in found.values():
+        if _ends_all(trained):
+            first = found[0] if 0 in found else _ended(runs[0])
+            return _interrupted(first, trained.result)
+    if not again:
+        return found[0]
+    results = [found[number].result for number in range(len(runs))]
+    scores, best_epoch = _agreed(settings, results)
+    if not best_epoch:
+        return found[0]
+    n_epochs = _epochs_on_all_rows(best_epoch, settings)
+    if settings.verbose:
+        print(f"All rows, {n_epochs} iterations")
+    last = to_the_end(
+        running(problem, before, n_epochs=n_epochs, verbose=bool(settings.verbose))
+    )
+    if last.result.interrupt is not None:
+        return _interrupted(found[0], last.result)
+    return _joined(last, list(found.values()), scores, best_epoch)
+
+
+def _in_step(
+    runs: Sequence[InEpochs[T]], ends_all: Callable[[T], bool] = lambda _: False
+) -> dict[int, T]:
+    """The results of the runs, epoch by epoch, until all have ended or one ends all."""
+    found: dict[int, T] = {}
+    while len(found) < len(runs):
+        for number, run in enumerate(runs):
+            if number in found:
+                continue
+            try:
+                next(run)
+            except StopIteration as end:
+                found[number] = end.value
+                if ends_all(end.value):
+                    return found
+    return found
+
+
+def _ends_all(trained: Trained) -> bool:
+    """Whether an interrupt or an observer ended it."""
+    return trained.result.interrupt is not None or trained.result.stopped
+
+
+def _ended(run: InEpochs[Trained]) -> Trained:
+    """The result of a run that is to end now."""
+    try:
+        run.throw(KeyboardInterrupt())
+    except StopIteration as end:
+        trained: Trained = end.value
+        return trained
+    raise AssertionError("A run does not go on after an interrupt.")
+
+
+def _interrupted(trained: Trained, by: Result) -> Trained:
+    """The network of the first split is what there is."""
+    return trained._replace(result=replace(trained.result, interrupt=by.interrupt))
+
+
+def _agreed(settings: Any, results: Sequence[Result]) -> tuple[list[float], int]:
+    """The mean score after each epoch that all of them made, and the best epoch.
+
+    It is 0 if there are no scores at all. NaN in each raises ValueError.
+    """
+    of_epochs = zip(*(result.validation_scores for result in results), strict=False)
+    scores = [sum(of_epoch) / len(results) for of_epoch in of_epochs]
+    if not scores:
+        return scores, 0
+    if all(map(math.isnan, scores)):
+        raise ValueError(
+            f"scoring={settings.scoring!r} gave NaN on the validation rows of a split "
+            f"in each of {len(scores)} epochs. Give another scoring, or set "
+            "n_validation_splits=1."
+        )
+    return scores, int(np.nanargmax(scores)) + 1
+
+
+def _epochs_on_all_rows(best_epoch: int, settings: Any) -> int:
+    """Some more than were best by the loss, which rises before the errors do."""
+    n_epochs: int = min(round(_MORE_EPOCHS * best_epoch), settings.max_iter)
+    return n_epochs
+
+
+def _joined(
+    last: Trained,
+    runs: Sequence[Trained],
+    scores: list[float],
+    best_epoch: int,
+) -> Trained:
+    """The training on all rows, and the validation scores of the runs before."""
+    unfinished = [run.result for run in runs if not run.result.converged]
+    result = replace(
+        last.result,
+        watched=True,
+        validation_scores=scores,
+        best_epoch=best_epoch,
+        best_score=scores[best_epoch - 1],
+        converged=not unfinished,
+        message=unfinished[0].message if unfinished else last.result.message,
+    )
+    return last._replace(result=result)
 
 
 def train_together(
@@ -121,199 +212,86 @@ def train_together(
     data: TrainingSet,
     *,
     validation: TrainingSet | None = None,
+    starts: Sequence[int] | None = None,
 ) -> list[Trained | ValueError]:
     """A run for each estimator, all as one stack: the same as ``train`` of each.
 
     They differ in ``lambd`` and ``keep_prob`` alone, and their solver is not 'lbfgs'.
+    ``starts`` has the ``start`` of each, 0 if it is not given.
     A run that fails gives its error; what is wrong with all of them is raised.
     """
     networks = [network_of(each, data) for each in settings]
     first, layout = settings[0], networks[0][0]
     if len(data.target.classes) == 1:
-        return [_constant(layout, data, None) for _ in settings]
+        watched = stops_early_for_sure(first)
+        return [_constant(layout, data, None, watched=watched) for _ in settings]
 
     # Separate fits with the same seed would have the same streams, each its own. It is
     # a copy, so that a RandomState is as it was for fits that follow a failure.
     streams = random_streams(copy.deepcopy(first.random_state))
-    training, validation = split(first, data, validation, streams)
     lambds, keep_probs = (np.array([of[i] for of in networks]) for i in (1, 2))
+    if starts is None:
+        starts = [0] * len(settings)
     problem = Problem(
-        settings, layout, lambds, keep_probs, streams, training, validation, HERE
+        settings, starts, layout, lambds, keep_probs, streams, data, None, HERE
     )
-    start = start_of(problem, from_frequencies=True)
+    with threads_of(problem):
+        return _train_stacks_in_rounds(problem, validation)
 
-    def smaller(numbers: Sequence[int]) -> Stack:
-        some = list(numbers)
-        left = problem._replace(
-            lambds=lambds[some],
-            keep_probs=keep_probs[some],
-            members=[settings[number] for number in some],
-        )
-        return stack_of(left, np.empty((len(some), len(start)), start.dtype))
 
-    batches = batches_of(problem)
-    with threads_of(problem, batches):
-        results = descend(
-            stack_of(problem, np.tile(start, (len(settings), 1))),
-            batches,
-            [_plateau(first) for _ in settings],
-            learning_rate=first.learning_rate_init,
-            observers=[_observers(problem, None, start) for _ in settings],
-            smaller=smaller,
-            **_course(first),
-        )
-    found: list[Trained | ValueError] = []
-    for each, result in zip(settings, results, strict=True):
-        if result.interrupt is not None:
-            raise result.interrupt
+def _train_stacks_in_rounds(
+    problem: Problem, validation: TrainingSet | None
+) -> list[Trained | ValueError]:
+    """A stack for each split, in step with the others, and one on all rows."""
+    settings, data = problem.settings, problem.training
+    rounds = rounds_of(problem, validation)
+    of_networks = [plateaus_of(rounds) for _ in problem.members]
+    verbose = bool(settings.verbose)
+    in_step = _in_step(
+        [
+            running_together(
+                of_round,
+                plateaus=[of_network[number] for of_network in of_networks],
+                verbose=verbose and number == 0,
+            )
+            for number, of_round in enumerate(rounds)
+        ]
+    )
+    runs = [in_step[number] for number in range(len(rounds))]
+    if data is rounds[0].training or not trains_again(settings, data):
+        return runs[0]
+    found: list[Trained | ValueError] = list(runs[0])
+    agreed = {}
+    for number, of_network in enumerate(zip(*runs, strict=True)):
+        errors = [each for each in of_network if isinstance(each, ValueError)]
+        if errors:
+            found[number] = errors[0]
+            continue
         try:
-            _check(result, each, lambda: problem.site.magnitudes(data))
-            # A copy: a view would keep the whole stack with each of its networks.
-            found.append(Trained(result, layout.layers(result.theta.copy()), None))
+            agreed[number] = _agreed(settings, [each.result for each in of_network])
         except ValueError as error:
-            found.append(error)
+            found[number] = error
+    if not agreed:
+        return found
+    n_epochs = [_epochs_on_all_rows(epoch, settings) for _, epoch in agreed.values()]
+    lasts = to_the_end(
+        running_together(
+            some_of(problem, list(agreed)), n_epochs=n_epochs, verbose=verbose
+        )
+    )
+    for (number, (scores, best_epoch)), last in zip(agreed.items(), lasts, strict=True):
+        found[number] = last
+        if isinstance(last, Trained):
+            of_network = [of_round[number] for of_round in runs]
+            found[number] = _joined(last, of_network, scores, best_epoch)
     return found
 
 
-def _constant(layout: Layout, data: TrainingSet, before: Before | None) -> Trained:
+def _constant(
+    layout: Layout, data: TrainingSet, before: Before | None, *, watched: bool
+) -> Trained:
     """The model of one class: it is certain with any weights, and zero costs least."""
     theta = np.zeros(layout.n_parameters, data.X.dtype)
     seen = 0 if before is None else before.samples_seen
-    result = Result(theta, loss=0.0, samples_seen=seen, converged=True)
+    result = Result(theta, loss=0.0, samples_seen=seen, converged=True, watched=watched)
     return Trained(result, layout.layers(theta), None)
-
-
-def _observers(problem: Problem, task: FitTask | None, theta: Array) -> list[Observer]:
-    observers: list[Observer] = [PrintedEpochs()] if problem.settings.verbose else []
-    if task is not None:
-
-        def attributes() -> dict[str, Any]:
-            layers = problem.layout.layers(theta.copy())
-            return model_attributes(layers, problem.training.target)
-
-        observers += task.observers(attributes)
-    return observers
-
-
-def _run_lbfgs(
-    problem: Problem, theta: Array, batches: Batches, watched: dict[str, Any]
-) -> Result:
-    settings, objective = problem.settings, objective_of(problem, theta)
-    with one_thread_in_scipy():
-        return lbfgs(
-            objective,
-            batches,
-            Plateau(settings.tol, settings.n_iter_no_change),
-            max_iter=settings.max_iter,
-            max_fun=settings.max_fun,
-            tol=settings.tol,
-            **scores_of(problem, objective),
-            **watched,
-        )
-
-
-def _run_epochs(
-    problem: Problem,
-    theta: Array,
-    batches: Batches,
-    watched: dict[str, Any],
-    state: dict[str, Any] | None,
-    *,
-    incremental: bool,
-) -> tuple[Result, dict[str, Any]]:
-    settings, stack = problem.settings, stack_of(problem, theta)
-    optimizer, plateau = stack.optimizer, _plateau(settings, incremental=incremental)
-    course = _course(settings, incremental=incremental)
-    rate_fraction = 1.0
-    if state is not None:
-        if course["schedule"] == "adaptive":
-            rate_fraction = state["rate_fraction"]
-        if incremental:
-            plateau.best, plateau.count = state["plateau"]
-        if state["solver"] == settings.solver:
-            optimizer.resume(state["n_steps"], state["moments"], state["betas"])
-    (result,) = descend(
-        stack,
-        batches,
-        [plateau],
-        learning_rate=settings.learning_rate_init * rate_fraction,
-        samples_seen=watched["samples_seen"],
-        observers=[watched["observers"]],
-        **course,
-    )
-    return result, {
-        "solver": settings.solver,
-        "n_steps": optimizer.n_steps,
-        "moments": list(optimizer.moments),
-        "betas": (settings.beta_1, settings.beta_2),
-        "rate_fraction": result.learning_rate / settings.learning_rate_init,
-        "plateau": (plateau.best, plateau.count),
-    }
-
-
-def _course(settings: Any, *, incremental: bool = False) -> dict[str, Any]:
-    """How the learning rate goes, and for how long."""
-    schedule = settings.learning_rate
-    if schedule == "cosine" and incremental:
-        # There is no last epoch for the rate to come down to.
-        schedule = "constant"
-    return {
-        "schedule": schedule,
-        "power_t": settings.power_t,
-        "max_iter": 1 if incremental else settings.max_iter,
-    }
-
-
-def _plateau(settings: Any, *, incremental: bool = False) -> Plateau:
-    patience = settings.n_iter_no_change
-    schedule = _course(settings, incremental=incremental)["schedule"]
-    if schedule == "cosine" and not settings.early_stopping:
-        # The schedule, not a plateau on its way, says where the end is.
-        patience = math.inf
-    return Plateau(settings.tol, patience)
-
-
-def _check(result: Result, settings: Any, magnitudes: Callable[[], Array]) -> None:
-    """Raise ValueError if the run led nowhere.
-
-    ``magnitudes()`` is the largest magnitude in each column of X.
-    """
-    if result.diverged is not None:
-        text = _divergence_text(result.diverged, settings, magnitudes())
-        raise ValueError(text)
-    if result.validation_scores and not result.best_epoch:
-        raise ValueError(
-            f"scoring={settings.scoring!r} gave NaN on the validation rows in each of "
-            f"{result.n_epochs} epochs. Give another scoring, or other rows by X_val "
-            "and y_val."
-        )
-
-
-def _theta_of_before(
-    settings: Any, layout: Layout, before: Before, dtype: DTypeLike
-) -> Array:
-    hidden_units = tuple(len(b) for b in before.intercepts[:-1])
-    if hidden_units != layout.hidden_units:
-        raise ValueError(
-            f"hidden_layer_sizes={settings.hidden_layer_sizes!r}, but the model that "
-            f"is to be trained further has hidden layers of {hidden_units} units. Set "
-            f"hidden_layer_sizes={hidden_units}, or begin anew: fit with "
-            "warm_start=False, or partial_fit of a clone."
-        )
-    return theta_of(before.coefs, before.intercepts, dtype)
-
-
-def _divergence_text(error: DivergedError, settings: Any, magnitudes: Array) -> str:
-    column = int(magnitudes.argmax())
-    names = getattr(settings, "feature_names_in_", None)
-    name = "" if names is None else f" ({names[column]!r})"
-    rate, lower = "", f"lambd={settings.lambd!r}"
-    if error.learning_rate is not None:
-        rate = f" at a learning rate of {error.learning_rate:.3g}"
-        lower = f"learning_rate_init={settings.learning_rate_init!r} or {lower}"
-    return (
-        f"Training diverged: the loss exploded or a weight was not finite in epoch "
-        f"{error.epoch}{rate}. The largest magnitude in X is "
-        f"{magnitudes[column]:.3g}, in column {column}{name}. Scale the features, for "
-        f"example with sklearn.preprocessing.StandardScaler, or lower {lower}."
-    )

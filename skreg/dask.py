@@ -9,6 +9,7 @@ from typing import Any
 
 from sklearn.base import _fit_context
 
+from skreg._advice import unscaled_text
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._guards import unchanged_on_error
 from skreg._observers import FitTask
@@ -83,8 +84,8 @@ def fit(
 
     Notes
     -----
-    A step is a round trip to the cluster, and the default ``batch_size`` of 200 makes
-    one for every 200 rows: set ``batch_size="full"``, or 10⁵ rows and more.
+    A step is a round trip to the cluster, and the default ``batch_size`` makes one for
+    every 200 rows or fewer: set ``batch_size="full"``, or 10⁵ rows and more.
 
     Rows of partitions are kept in the memory of the workers while it runs. If a worker
     dies, its partitions are computed again from the collection, and the fit goes on to
@@ -133,9 +134,10 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> Any
         task = FitTask(estimator, {"X": X, "y": y, "metadata": metadata})
         before = estimator._before if goes_on else None
         site = workers_of(client, estimator.activation, data.target.kind)
+        unscaled = unscaled_text(estimator, data, site)
         trained = train(estimator, data, before, task=task, site=site)
         estimator._keep_fit(trained, data.target)
-    estimator._end_fit(trained.result, task, stacklevel=6)
+    estimator._end_fit(trained.result, task, unscaled, stacklevel=5)
     return estimator
 
 

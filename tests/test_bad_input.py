@@ -94,7 +94,9 @@ BAD_PARAMETERS = {
     "warm_start": ["yes", None, 2, 0.5],
     "momentum": [-0.1, 1.1, math.nan, "0.9", None],
     "nesterovs_momentum": ["yes", None, 2],
-    "early_stopping": ["yes", None, 2],
+    "early_stopping": ["yes", "Auto", None, 2],
+    "early_stopping_refit": ["yes", "Auto", None, 2],
+    "n_validation_splits": [0, -1, 1.5, math.nan, math.inf, "all", None],
     "scoring": ["no such score", 3, ("accuracy",)],
     "train_scores": ["yes", None, 2],
     "validation_fraction": [-0.1, 1.0, 1.5, math.nan, "0.1", None],
@@ -102,6 +104,7 @@ BAD_PARAMETERS = {
     "beta_2": [-0.1, 1.0, math.nan, "0.9", None],
     "epsilon": [0, -1e-8, math.nan, math.inf, "0", None],
     "n_iter_no_change": [0, -1, 2.5, math.nan, -math.inf, "10", None],
+    "averaging": [1, 1.0, -0.1, math.nan, math.inf, "0.9", None],
     "max_fun": [0, -1, 10.5, "10", None],
 }
 CASES = [(name, value) for name, values in BAD_PARAMETERS.items() for value in values]
@@ -190,6 +193,9 @@ REMEDIES = {
     "batch_size": "'full'.* int in the range|int in the range.*'full'",
     "learning_rate": "'cosine'",
     "random_state": "an int in the range.*RandomState",
+    "early_stopping": "'bool'.*'auto'|'auto'.*'bool'",
+    "early_stopping_refit": "'bool'.*'auto'|'auto'.*'bool'",
+    "n_validation_splits": "'auto'.* int in the range|int in the range.*'auto'",
     "scoring": "'accuracy'",
 }
 IN_RANGE = "an? (float|int) in the range|instance of 'bool'"
@@ -211,6 +217,17 @@ def test_a_bad_parameter_is_named_with_its_value_and_a_remedy(name, value):
         assert repr(value) in text
     assert re.search(REMEDIES.get(name, IN_RANGE), text)
     assert vars(estimator).keys() == estimator.get_params().keys()
+
+
+@pytest.mark.parametrize("value", BAD_PARAMETERS["validation_fraction"])
+@pytest.mark.parametrize("n", [20, 120])
+def test_a_bad_fraction_is_named_whether_or_not_auto_stops_early(n, value):
+    X, y = make_data(n=n)
+    estimator = small(early_stopping="auto", validation_fraction=value)
+    with pytest.raises(ValueError, match="'validation_fraction'") as caught:
+        estimator.fit(X, y)
+    assert repr(value) in str(caught.value)
+    assert re.search(IN_RANGE, str(caught.value))
 
 
 @pytest.mark.parametrize(("name", "value"), CASES, ids=lambda v: repr(v)[:40])
@@ -268,6 +285,40 @@ def test_what_does_not_fit_together(parameters, why):
         small(**parameters).fit(X, y)
 
 
+@pytest.mark.parametrize("fraction", [0, 0.0, 1e-9, 0.999])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_auto_never_wants_rows_that_are_not_there(kind, fraction):
+    """A fraction that leaves no rows, or few for training, is no error of 'auto'."""
+    X, y = make_data(kind, n=120)
+    estimator = small(early_stopping="auto", validation_fraction=fraction).fit(X, y)
+    assert (estimator.validation_scores_ is None) == (fraction == 0)
+    with pytest.warns(UserWarning, match="unique classes"):
+        estimator.fit(X, np.arange(120))
+    assert estimator.validation_scores_ is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        (
+            {"early_stopping_refit": False},
+            ["early_stopping_refit=False", "Set early_stopping_refit=True"],
+        ),
+        ({"learning_rate": "adaptive"}, ["learning_rate='adaptive'", "another"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("early_stopping", [True, "auto"])
+def test_several_splits_without_a_refit(early_stopping, parameters, names):
+    X, y = make_data(n=120)
+    estimator = small(early_stopping=early_stopping, n_validation_splits=3)
+    with pytest.raises(ValueError, match="n_validation_splits=3") as caught:
+        estimator.set_params(**parameters).fit(X, y)
+    for name in [*names, "n_validation_splits=1", "120 rows"]:
+        assert name in str(caught.value)
+    assert vars(estimator).keys() == estimator.get_params().keys()
+
+
 @pytest.mark.parametrize("y", [[0, 1], ["a", "b"], [1, 2]])
 def test_too_few_rows_for_early_stopping(y):
     with pytest.raises(ValueError, match=r"early_stopping.*2 rows.*Give more rows"):
@@ -301,6 +352,12 @@ def test_an_unknown_parameter():
         ("verbose", 0),
         ("max_iter", np.int64(2)),
         ("validation_fraction", 0),
+        ("averaging", 0),
+        ("averaging", np.float32(0.99)),
+        ("n_validation_splits", np.int64(3)),
+        ("early_stopping", np.True_),
+        ("early_stopping", np.False_),
+        ("early_stopping_refit", np.False_),
         ("random_state", 2**32 - 1),
     ],
     ids=str,

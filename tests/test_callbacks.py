@@ -1,12 +1,18 @@
 """scikit-learn's callbacks, where they are there (1.9 and newer)."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPEnsemble,
+)
 
 callback = pytest.importorskip("sklearn.callback")
 
@@ -22,6 +28,8 @@ def classifier(**parameters):
         "learning_rate": "cosine",
         "max_iter": 4,
         "random_state": 0,
+        "early_stopping": False,
+        "averaging": 0.0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
 
@@ -72,9 +80,39 @@ def test_every_epoch_begins_and_ends(iris, solver):
     assert recorder.scores[-1] == model.score(*iris)
 
 
-def test_callbacks_do_not_change_the_model(iris):
-    plain = classifier().fit(*iris)
-    watched = classifier().set_callbacks(Recorder()).fit(*iris)
+EARLY_STOPPING = {
+    "early_stopping": True,
+    "early_stopping_refit": True,
+    "n_validation_splits": 2,
+    "max_iter": 20,
+    "averaging": 0.9,
+}
+
+
+def test_the_epochs_of_early_stopping_are_those_of_its_first_split(iris, capsys):
+    """What the training on all rows does is not told."""
+    recorder = Recorder()
+    model = classifier(**EARLY_STOPPING, verbose=True)
+    model.set_callbacks(recorder).fit(*iris)
+    first, again = capsys.readouterr().out.split("All rows")
+    assert first.startswith("Validation split 1 of 2")
+    assert recorder.begun() == len(recorder.scores) == first.count("Iteration ")
+    assert again.count("Iteration ") == model.n_iter_ > 1
+    assert recorder.events[-2:] == [("end", "fit"), "teardown"]
+
+
+def test_a_callback_may_stop_early_stopping(iris):
+    """Then the network of the first split is the model."""
+    recorder = Recorder(stop_at=2)
+    model = classifier(**EARLY_STOPPING).set_callbacks(recorder).fit(*iris)
+    assert model.n_iter_ == recorder.begun() == 2
+    assert model.converged_
+
+
+@pytest.mark.parametrize("parameters", [{}, {"averaging": 0.9}, EARLY_STOPPING])
+def test_callbacks_do_not_change_the_model(iris, parameters):
+    plain = classifier(**parameters).fit(*iris)
+    watched = classifier(**parameters).set_callbacks(Recorder()).fit(*iris)
     for a, b in zip(plain.coefs_, watched.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -206,6 +244,9 @@ def searches(lambds=(0.1, 1.0), keep_probs=(0.5, 1.0), **parameters):
         "learning_rate": "cosine",
         "max_iter": 4,
         "random_state": 0,
+        "scoring": None,
+        "n_refits": 1,
+        "averaging": 0.0,
     }
     mine = RegularizedMLPClassifierCV(lambds, keep_probs, **defaults | parameters)
     return mine, GridSearchCV(mine.estimator, mine.param_grid, cv=2, refit=mine.refit)
@@ -258,6 +299,19 @@ def test_a_search_does_not_change_with_callbacks(iris):
     )
 
 
+@pytest.mark.parametrize("n_refits", [1, 2])
+def test_the_tasks_of_a_search_by_default(iris, n_refits):
+    """However many networks it fits to all rows, and whatever measures them."""
+    plain, _ = searches()
+    search, _ = searches(scoring="auto", n_refits=n_refits)
+    events = []
+    for one in (search, plain):
+        recorder = SearchRecorder()
+        one.set_callbacks(recorder).fit(*iris)
+        events.append(recorder.events)
+    assert events[0] == events[1]
+
+
 @pytest.mark.parametrize("fail_at", [2, 3, 6, 20, 22])
 def test_a_callback_that_fails_ends_a_search(iris, fail_at):
     search, _ = searches()
@@ -269,13 +323,21 @@ def test_a_callback_that_fails_ends_a_search(iris, fail_at):
     assert not hasattr(search, "cv_results_")
 
 
-def test_a_search_with_progress_bar(iris, capsys):
+@pytest.mark.parametrize("parameters", [{}, {"n_refits": 2, "scoring": "auto"}])
+def test_a_search_with_progress_bar(iris, capsys, parameters):
     pytest.importorskip("rich")
-    search, _ = searches()
+    search, _ = searches(**parameters)
     search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*iris)
     shown = capsys.readouterr().out
     assert "RegularizedMLPClassifierCV" in shown
     assert "refit-with-best-params" in shown
+    # Nothing is left of them in what the search found.
+    assert not hasattr(search.best_estimator_, "_skl_callbacks")
+    assert not hasattr(search.best_estimator_, "_parent_callback_ctx")
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(search.best_estimator_)).predict(iris[0]),
+        search.predict(iris[0]),
+    )
 
 
 def test_bad_rows_of_a_search_come_before_the_hooks(iris):
@@ -284,3 +346,57 @@ def test_bad_rows_of_a_search_come_before_the_hooks(iris):
     with pytest.raises(ValueError, match="NaN"):
         search.set_callbacks(recorder).fit(iris[0] * np.nan, iris[1])
     assert recorder.events == []
+
+
+# An ensemble -------------------------------------------------------------------------
+
+
+def test_the_fit_of_an_ensemble_is_one_task(iris):
+    recorder = SearchRecorder()
+    model = RegularizedMLPEnsemble(classifier(), 3)
+    expected = RegularizedMLPEnsemble(classifier(), 3).fit(*iris)
+    model.set_callbacks(recorder).fit(*iris)
+    assert [event[:2] for event in recorder.events] == [
+        ("setup", "RegularizedMLPEnsemble"),
+        ("begin", "fit"),
+        ("end", "fit"),
+        ("teardown", "RegularizedMLPEnsemble"),
+    ]
+    assert recorder.events[1][-2:] == ((150, 4), 150)
+    np.testing.assert_array_equal(
+        model.predict_proba(iris[0]), expected.predict_proba(iris[0])
+    )
+
+
+def test_the_fitted_ensemble_is_there_when_its_task_ends(iris):
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    model = RegularizedMLPEnsemble(classifier(), 2).set_callbacks(monitor).fit(*iris)
+    (row,) = (row for row in monitor.get_logs().data if "accuracy" in row)
+    assert row["accuracy"] == model.score(*iris)
+
+
+def test_progress_bar_shows_ensembles_in_a_search(iris, capsys):
+    pytest.importorskip("rich")
+    model = RegularizedMLPEnsemble(classifier(), 2)
+    search = GridSearchCV(model, {"estimator__lambd": [0.1, 1.0]}, cv=2)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*iris)
+    assert "RegularizedMLPEnsemble" in capsys.readouterr().out
+
+
+def test_bad_rows_of_an_ensemble_come_before_the_hooks(iris):
+    recorder = SearchRecorder()
+    model = RegularizedMLPEnsemble(classifier(), 2).set_callbacks(recorder)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(iris[0] * np.nan, iris[1])
+    assert recorder.events == []
+
+
+def test_a_callback_that_fails_leaves_the_ensemble_as_it_was(iris):
+    model = RegularizedMLPEnsemble(classifier(), 2).fit(*iris)
+    before = model.predict_proba(iris[0])
+    recorder = SearchRecorder(fail_at=2)
+    model.set_callbacks(recorder).set_params(estimator__lambd=9.0)
+    with pytest.raises(RuntimeError, match="the callback failed"):
+        model.fit(*iris)
+    np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
+    assert recorder.events[-1][0] == "teardown"

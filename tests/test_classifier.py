@@ -57,8 +57,12 @@ def small(**parameters):
         "hidden_layer_sizes": (6, 5),
         "learning_rate": "cosine",
         "learning_rate_init": 0.03,
+        "batch_size": 200,
         "max_iter": 12,
         "lambd": 0.5,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "averaging": 0.0,
         "random_state": 0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
@@ -540,13 +544,18 @@ def test_a_batch_as_large_as_the_data_is_all_of_it(batch_size):
     assert not np.array_equal(flat(estimator), flat(small(batch_size=39).fit(X, y)))
 
 
-def test_auto_is_200_rows():
-    X, y = make_data(n=450)
-    auto = small(max_iter=2).fit(X, y)
-    assert_same_weights(auto, small(max_iter=2, batch_size=200).fit(X, y))
-    assert not np.array_equal(
-        flat(auto), flat(small(max_iter=2, batch_size=450).fit(X, y))
-    )
+@pytest.mark.parametrize(
+    ("n", "size"), [(450, 64), (3249, 64), (3250, 65), (7000, 140), (12_000, 200)]
+)
+def test_auto_is_a_fiftieth_of_the_rows_from_64_to_200(n, size):
+    X, y = make_data(n=n)
+    auto = small(max_iter=1, batch_size="auto").fit(X, y)
+    assert_same_weights(auto, small(max_iter=1, batch_size=size).fit(X, y))
+    # The nearest sizes that make more batches, or fewer.
+    n_batches = -(-n // size)
+    for other in (-(-n // (n_batches + 1)), -(-n // (n_batches - 1))):
+        one = small(max_iter=1, batch_size=other).fit(X, y)
+        assert not np.array_equal(flat(auto), flat(one))
 
 
 def test_a_full_batch_larger_than_a_chunk_is_still_one_step():

@@ -45,7 +45,9 @@ def expected_failed_checks(estimator):
     expected_failed_checks=expected_failed_checks,
 )
 # The checks set max_iter to a few epochs; scikit-learn's own tests ignore this too.
+# Their data are not always scaled.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -59,11 +61,14 @@ def test_scikit_learns_checks(estimator, check):
     ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_scikit_learns_checks_of_searches(estimator, check):
     check(estimator)
 
 
 def test_the_exact_settings_have_no_expected_failure():
+    # The defaults, and others where nothing is left to chance either.
+    assert EXACT == [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
     for parameters in EXACT:
         assert expected_failed_checks(RegularizedMLPClassifier(**parameters)) == {}
     for parameters in BY_CHANCE:
@@ -97,9 +102,14 @@ def started(parameters, X, y):
         momentum=0.0,
         # So small that the sum of an epoch's steps is the sum of the gradients at the
         # start, and so large that 10 digits of it survive.
+        learning_rate="constant",
         learning_rate_init=1e-5,
+        batch_size=200,
         lambd=0.3,
         max_iter=1,
+        early_stopping=False,
+        early_stopping_refit=False,
+        averaging=0.0,
         random_state=0,
     )
     with warnings.catch_warnings():
@@ -180,7 +190,11 @@ def test_batches_take_part_by_chance():
         assert error[:-1].max() > 1e-3
 
 
-@pytest.mark.parametrize("parameters", BY_CHANCE, ids=str)
+@pytest.mark.parametrize(
+    "parameters",
+    [*BY_CHANCE, {"early_stopping": True, "early_stopping_refit": False}],
+    ids=str,
+)
 def test_a_weight_of_zero_is_no_row_even_by_chance(parameters, weighted_data):
     X, y, _ = weighted_data
     weight = np.where(np.arange(len(y)) % 3 == 0, 0.0, 1.0)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 import weakref
 
 import dask.array as da
@@ -79,7 +80,12 @@ def make_model(**settings):
     defaults = {
         "hidden_layer_sizes": (5, 3),
         "batch_size": "full",
+        "learning_rate": "constant",
+        "learning_rate_init": 0.001,
         "max_iter": 6,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "averaging": 0.0,
         "random_state": 3,
     }
     return RegularizedMLPClassifier(**{**defaults, **settings})
@@ -527,6 +533,152 @@ def test_early_stopping_watches_rows_of_each_class(kind, client):
     assert found.best_validation_score_ == pytest.approx(-loss, abs=1e-12)
 
 
+def splits_of(client, model, X, y, rows, n_splits):
+    """For each split the rows for training and those held out, as X and y."""
+    given = collections(in_chunks(X, rows), in_chunks(y, rows), None)
+    on_workers = rows_on_workers(client, clone(model), given, False)
+    seed = random_streams(model.random_state).split_seed
+    found = []
+    for number in range(n_splits):
+        split = on_workers.split(model.validation_fraction, seed, number, n_splits)
+        sets = [part.sets for part in client.gather(split[0].parts)]
+        found.append(
+            [
+                tuple(
+                    np.concatenate([of_part[which].gathered()[i] for of_part in sets])
+                    for i in (0, 1)
+                )
+                for which in (0, 1)
+            ]
+        )
+    return found
+
+
+DEFAULTS = {
+    name: RegularizedMLPClassifier().get_params()[name]
+    for name in (
+        "learning_rate",
+        "learning_rate_init",
+        "early_stopping",
+        "early_stopping_refit",
+        "n_validation_splits",
+        "averaging",
+    )
+}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_defaults_below_100_rows_are_those_of_a_local_fit(solver):
+    X, y = make_data(n=99)
+    model = make_model(solver=solver, **DEFAULTS)
+    found = fit(clone(model), X, y)
+    assert found.validation_scores_ is None
+    assert_same_model(found, clone(model).fit(X, y))
+
+
+def test_early_stopping_is_on_from_100_rows_that_have_a_weight():
+    X, y = make_data(n=120)
+    model = make_model(**DEFAULTS)
+    weight = np.ones(120)
+    weight[:21] = 0
+    found = fit(clone(model), X, y, sample_weight=weight)
+    assert found.validation_scores_ is None
+    weight[0] = 1
+    found = fit(clone(model), X, y, sample_weight=weight)
+    assert found.validation_scores_ is not None
+    lbfgs = make_model(solver="lbfgs", **DEFAULTS)
+    assert fit(lbfgs, X, y).validation_scores_ is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_splits_in_step_and_a_refit_on_all_rows(kind, client):
+    """In full batch, each training is that of a local fit on the same rows."""
+    X, y = make_data(kind, n=120)
+    model = make_model(
+        **DEFAULTS
+        | {
+            "learning_rate": "constant",
+            "learning_rate_init": 0.1,
+            "n_validation_splits": 3,
+        },
+        max_iter=30,
+        n_iter_no_change=3,
+        tol=0.02,
+        lambd=0.1,
+        train_scores=True,
+    )
+    found = fit(clone(model), X, y, rows=(50, 0, 40, 30))
+    splits = splits_of(client, model, X, y, (50, 0, 40, 30), 3)
+    held_out = np.concatenate([X_val for _, (X_val, _) in splits])
+    # 12 rows or so in each, and none of them twice.
+    assert 3 * 10 < len(held_out) < 3 * 15
+    assert len(np.unique(held_out, axis=0)) == len(held_out)
+
+    curves = []
+    local = clone(model).set_params(n_iter_no_change=np.inf)
+    for (X_train, y_train), (X_val, y_val) in splits:
+        assert len(X_train) + len(X_val) == 120
+        local.fit(X_train, y_train, X_val=X_val, y_val=y_val)
+        curves.append(local.validation_scores_)
+    means = np.mean(curves, axis=0)
+    n_epochs = len(found.validation_scores_)
+    assert_allclose(found.validation_scores_, means[:n_epochs], rtol=1e-8)
+    # Three epochs in a row have not improved enough, for the first time.
+    improves = [
+        mean >= best + model.tol
+        for mean, best in zip(means[1:], np.maximum.accumulate(means), strict=False)
+    ]
+    ends = [e + 1 for e in range(3, 30) if not any(improves[e - 3 : e])]
+    assert n_epochs == ends[0] < 30
+    assert found.best_n_iter_ == means[:n_epochs].argmax() + 1
+    assert found.best_validation_score_ == max(found.validation_scores_)
+
+    # The model has seen all rows, for half as many epochs again.
+    assert found.n_iter_ == min(round(1.5 * found.best_n_iter_), 30)
+    expected = clone(model).set_params(
+        early_stopping=False, max_iter=found.n_iter_, n_iter_no_change=np.inf
+    )
+    expected.fit(X, y)
+    for name in ("coefs_", "intercepts_"):
+        for one, other in zip(
+            getattr(found, name), getattr(expected, name), strict=True
+        ):
+            assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+    assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-8)
+    assert_allclose(found.train_scores_, expected.train_scores_, rtol=1e-8)
+    n_training = sum(len(X_train) for (X_train, _), _ in splits)
+    assert found.t_ == n_epochs * n_training + found.n_iter_ * 120
+
+
+def test_without_a_refit_there_is_one_split_and_its_best_epoch(client):
+    X, y = make_data(n=120)
+    model = make_model(
+        **DEFAULTS | {"early_stopping_refit": False, "learning_rate_init": 0.1},
+        max_iter=30,
+        lambd=0.0,
+    )
+    found = fit(clone(model), X, y, rows=50)
+    (((X_train, y_train), (X_val, y_val)),) = splits_of(client, model, X, y, 50, 1)
+    expected = clone(model).fit(X_train, y_train, X_val=X_val, y_val=y_val)
+    assert_same_model(found, expected)
+    assert_allclose(found.validation_scores_, expected.validation_scores_, rtol=1e-8)
+    model.set_params(n_validation_splits=2)
+    with pytest.raises(ValueError, match=r"n_validation_splits=2 .*120 rows"):
+        fit(model, X, y, rows=50)
+
+
+def test_verbose_tells_the_splits_and_the_refit(capsys):
+    X, y = make_data(n=120)
+    model = make_model(**DEFAULTS | {"n_validation_splits": 4}, verbose=True)
+    found = fit(model, X, y)
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line for line in lines if not line.startswith("Iteration")]
+    assert headings == [
+        "Validation split 1 of 4",
+        f"All rows, {found.n_iter_} iterations",
+    ]
+
+
 def test_a_class_of_one_row_stays_in_training(client):
     X, y = make_data(n=40)
     y[7] = 9
@@ -678,9 +830,16 @@ def test_other_estimators_and_settings_raise():
     X, y = in_chunks(X_GOOD, 20), in_chunks(Y_GOOD, 20)
     with pytest.raises(TypeError, match="type Pipeline"):
         skreg.dask.fit(make_pipeline(StandardScaler(), make_model()), X, y)
-    for watch in ({"early_stopping": True}, {"train_scores": True}):
-        with pytest.raises(ValueError, match=r"scoring='accuracy'.*Set scoring='loss'"):
+    # Whether 'auto' will stop early is not known before the rows have been counted.
+    for watch in (
+        {"early_stopping": True},
+        {"early_stopping": "auto"},
+        {"train_scores": True},
+    ):
+        why = r"scoring='accuracy'.*Set scoring='loss', or early_stopping=False"
+        with pytest.raises(ValueError, match=why):
             skreg.dask.fit(make_model(scoring="accuracy", **watch), X, y)
+    skreg.dask.fit(make_model(scoring="accuracy"), X, y)
     with pytest.raises(ValueError, match="'max_iter' parameter"):
         skreg.dask.fit(make_model(max_iter=0), X, y)
     with pytest.raises(ValueError, match=r"keep_prob=0\.5 does not go with solver"):
@@ -740,6 +899,52 @@ def test_no_convergence_is_warned_of_at_the_call():
         model = skreg.dask.fit(make_model(max_iter=2), X, y)
     assert caught[0].filename == __file__
     assert not model.converged_
+
+
+def messages_of(call, *arguments):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = call(*arguments)
+    assert {warning.filename for warning in caught} <= {__file__}
+    return model, [(warning.category, str(warning.message)) for warning in caught]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("how", ["dense", "float32", "sparse", "names"])
+def test_unscaled_columns_are_warned_of_as_in_a_local_fit(how, schedule):
+    X = X_GOOD * [1.0, 300.0, 1e-4, 1.0]
+    # Too large in one partition alone, in the mean of squares over all of them.
+    X[45:, 3] = 60.0
+    X[:, 3] *= 1 if how == "dense" else 0.01
+    model = make_model(learning_rate=schedule, learning_rate_init=1e-5)
+    rows = (20, 0, 25, 15)
+    local, on_cluster = X, in_chunks(X, rows)
+    if how == "float32":
+        local, on_cluster = X.astype(np.float32), on_cluster.astype(np.float32)
+    elif how == "sparse":
+        local = scipy.sparse.csr_matrix(X)
+        on_cluster = on_cluster.map_blocks(scipy.sparse.csr_matrix)
+    elif how == "names":
+        local = pd.DataFrame(X, columns=list("abcd"))
+        on_cluster = dd.from_pandas(local, npartitions=3)
+    y = in_chunks(Y_GOOD, rows)
+    if how == "names":
+        y = dd.from_pandas(pd.Series(Y_GOOD), npartitions=3)
+    _, expected = messages_of(clone(model).fit, local, Y_GOOD)
+    found_model, found = messages_of(skreg.dask.fit, clone(model), on_cluster, y)
+    assert found == expected
+    ((category, text),) = found
+    n_wrong = 3 if how == "dense" else 2
+    assert f"{n_wrong} of the 4 columns of X have magnitudes far from 1" in text
+    assert ("in column 2 ('c') is" if how == "names" else "in column 2 is") in text
+    assert found_model.converged_ == (schedule == "cosine")
+    assert issubclass(category, ConvergenceWarning) == (schedule == "constant")
+    assert ("before it had converged" in text) == (schedule == "constant")
+
+
+def test_scaled_columns_are_not_warned_of():
+    model = make_model(learning_rate="cosine")
+    assert messages_of(fit, model, X_GOOD, Y_GOOD)[1] == []
 
 
 def test_verbose_prints_each_epoch(capsys):

@@ -50,6 +50,8 @@ def small(**parameters):
         "max_iter": 8,
         "lambd": 0.5,
         "random_state": 0,
+        "early_stopping": False,
+        "averaging": 0.0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
 
@@ -370,11 +372,63 @@ def test_a_search_of_stacks():
         learning_rate_init=0.03,
         max_iter=8,
         random_state=0,
+        n_refits=1,
     ).fit(X, y)
     display = draw(mine)
     assert cells(display) == scores_by_values(mine)
     assert framed(display) == (mine.lambd_, mine.keep_prob_)
     assert display.lambds == sorted(LAMBDS)
+
+
+@pytest.fixture(scope="module")
+def by_default():
+    """A search that is as by default, but for a small network and a few epochs."""
+    return RegularizedMLPClassifierCV(
+        hidden_layer_sizes=(8, 4),
+        max_iter=8,
+        return_train_score=True,
+        n_refits=2,
+        random_state=0,
+    ).fit(X, y)
+
+
+@pytest.mark.parametrize("score_type", ["test", "train"])
+def test_a_search_by_accuracy_and_loss_shows_the_accuracy(by_default, score_type):
+    display = draw(by_default, score_type=score_type)
+    key = f"mean_{score_type}_score"
+    assert cells(display) == scores_by_values(by_default, key)
+    assert display.lambds == [0.2, 1.0, 5.0, 20.0]
+    assert display.keep_probs == [0.5, 0.9]
+    assert framed(display) == (by_default.lambd_, by_default.keep_prob_)
+    assert display.im_.colorbar.ax.get_ylabel() == f"mean {score_type} score"
+    named = draw(by_default, metric="score", score_type=score_type)
+    assert cells(named) == cells(display)
+
+
+def test_a_search_by_accuracy_and_loss_may_show_the_loss(by_default):
+    display = draw(by_default, metric="loss")
+    assert cells(display) == scores_by_values(by_default, "mean_test_loss")
+    assert framed(display) == (by_default.lambd_, by_default.keep_prob_)
+    assert display.score_name == "mean test loss"
+    with pytest.raises(ValueError, match=r"'f1': choose one of \['loss', 'score'\]"):
+        draw(by_default, metric="f1")
+
+
+def test_a_search_by_accuracy_and_loss_may_have_chosen_otherwise():
+    search = RegularizedMLPClassifierCV(
+        LAMBDS,
+        KEEP_PROBS,
+        cv=2,
+        refit=lambda results: int(np.argmin(results["mean_test_score"])),
+        hidden_layer_sizes=(8, 4),
+        max_iter=4,
+        n_refits=1,
+        random_state=0,
+    ).fit(X, y)
+    display = draw(search)
+    assert cells(display) == scores_by_values(search)
+    assert framed(display) == (search.lambd_, search.keep_prob_)
+    assert framed(draw(search.set_params(refit=False))) == framed(display)
 
 
 def test_halving_search_takes_the_last_round_of_a_cell():

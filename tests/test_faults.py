@@ -22,7 +22,12 @@ def classifier(**parameters):
     defaults = {
         "hidden_layer_sizes": (8,),
         "learning_rate": "cosine",
+        "learning_rate_init": 0.001,
+        "batch_size": 200,
         "max_iter": 20,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "averaging": 0.0,
         "random_state": 0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
@@ -222,7 +227,14 @@ def test_a_finite_explosion_is_no_model(parameters, weight):
     X = StandardScaler().fit_transform(X)
     weight = None if weight is None else np.full(len(y), weight)
     model = RegularizedMLPClassifier(
-        (20, 20), solver="sgd", random_state=0, **parameters
+        (20, 20),
+        solver="sgd",
+        batch_size=200,
+        learning_rate="constant",
+        early_stopping=False,
+        averaging=0.0,
+        random_state=0,
+        **parameters,
     )
     with pytest.raises(ValueError, match="exploded"):
         model.fit(X, y, sample_weight=weight)
@@ -300,6 +312,7 @@ def test_log_probabilities_and_losses_are_finite(dtype):
     assert log_proba.dtype == dtype
 
 
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_log_probabilities_of_two_classes_are_finite():
     X, y = load_breast_cancer(return_X_y=True)
     model = classifier(max_iter=60).fit(X, y)
@@ -397,7 +410,16 @@ def test_lbfgs_computes_in_float32_and_stops_early(table):
 def test_one_convergence_warning_a_fit_says_what_to_change(solver):
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
-    model = RegularizedMLPClassifier(solver=solver, max_iter=3, random_state=0)
+    model = RegularizedMLPClassifier(
+        solver=solver,
+        batch_size=200,
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        max_iter=3,
+        early_stopping=False,
+        averaging=0.0,
+        random_state=0,
+    )
     with pytest.warns(ConvergenceWarning, match="max_iter=3") as caught:
         model.fit(X, y)
     assert len(caught) == 1

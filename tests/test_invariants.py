@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,6 +14,11 @@ from skreg import RegularizedMLPClassifier
 SOME = settings(max_examples=30)
 KINDS = ["binary", "multiclass", "multilabel"]
 VALUES = st.floats(-2, 2, width=16)
+
+# All values of a column may be tiny.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*columns of X have magnitudes far from 1"
+)
 
 
 @st.composite
@@ -45,6 +51,7 @@ def estimators(draw, **fixed):
         "keep_prob": draw(st.sampled_from([0.5, 0.9, 1.0])),
         "shuffle": draw(st.booleans()),
         "learning_rate_init": draw(st.sampled_from([0.003, 0.03])),
+        "averaging": draw(st.sampled_from([0.0, 0.9])),
         "random_state": draw(st.integers(0, 2**32 - 1)),
     }
     parameters.update(fixed)
@@ -186,6 +193,37 @@ def test_a_weight_of_k_is_k_copies_in_full_batch(problem, estimator, drawn):
     for p, q in zip(weights_of(weighted), weights_of(copied), strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(weighted.loss_, copied.loss_, rtol=1e-7)
+
+
+@SOME
+@given(
+    data(n_max=24),
+    estimators(
+        keep_prob=1.0,
+        batch_size="full",
+        epsilon=1e-3,
+        averaging=0.9,
+        early_stopping="auto",
+        early_stopping_refit="auto",
+    ),
+    st.data(),
+)
+def test_a_weight_of_k_is_k_copies_for_the_mean_of_epochs_and_below_100_rows(
+    problem, estimator, drawn
+):
+    X, y = problem
+    k = drawn.draw(hnp.arrays(int, len(X), elements=st.integers(0, 3)))
+    k[: y.max() + 1] += 1
+    assert k.sum() < 100
+    weighted = clone(estimator).fit(X, y, k)
+    copied = clone(estimator).fit(np.repeat(X, k, axis=0), np.repeat(y, k, axis=0))
+    for model in (weighted, copied):
+        # No row has been set aside.
+        assert model.validation_scores_ is None
+        assert model.n_iter_ == 4
+    for p, q in zip(weights_of(weighted), weights_of(copied), strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(weighted.loss_curve_, copied.loss_curve_, rtol=1e-7)
 
 
 @SOME

@@ -555,7 +555,15 @@ def test_the_rows_are_those_of_their_networks(demo_run, name, lambd, keep_prob):
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
     scaler = StandardScaler().fit(X)
     network = RegularizedMLPClassifier(
-        (12,), lambd=lambd, keep_prob=keep_prob, max_iter=500, random_state=0
+        (12,),
+        lambd=lambd,
+        keep_prob=keep_prob,
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        max_iter=500,
+        early_stopping=False,
+        averaging=0.0,
+        random_state=0,
     ).fit(scaler.transform(X), y)
     expected = [
         network.score(scaler.transform(X), y),

@@ -17,6 +17,12 @@ from skreg import RegularizedMLPClassifier
 
 KINDS = ["binary", "multiclass", "multilabel"]
 ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
+# What both have, with MLPClassifier's defaults.
+AS_THEIRS = {
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "early_stopping": False,
+}
 
 
 @contextmanager
@@ -93,9 +99,12 @@ def beside(kind, activation="relu", penalty=0.7, solver="sgd", **parameters):
         "batch_size": len(X),
         "shuffle": False,
         "random_state": 0,
+        **AS_THEIRS,
         **parameters,
     }
-    ours = started(RegularizedMLPClassifier(lambd=penalty, **shared), X, y)
+    ours = started(
+        RegularizedMLPClassifier(lambd=penalty, averaging=0.0, **shared), X, y
+    )
     # A new optimiser for each: ours had no warm_start before, theirs is new.
     theirs = clone(MLPClassifier(alpha=penalty, **shared)).set_params(max_iter=1)
     with no_convergence_warning():
@@ -129,11 +138,21 @@ def test_the_defaults_are_those_of_mlp_classifier_but_for_the_named_ones():
         if theirs[name].default != ours[name].default
         or type(theirs[name].default) is not type(ours[name].default)
     }
-    # "Default layers and penalty" in the README's table.
-    assert different == {"hidden_layer_sizes"}
-    assert ours["hidden_layer_sizes"].default == (100, 50)
-    assert ours["lambd"].default == 1.0
-    assert ours["keep_prob"].default == 1.0
+    # The defaults in the README's table.
+    assert {name: ours[name].default for name in different} == {
+        "hidden_layer_sizes": (100, 50),
+        "learning_rate": "cosine",
+        "learning_rate_init": 0.01,
+        "early_stopping": "auto",
+    }
+    expected = {
+        "lambd": 1.0,
+        "keep_prob": 1.0,
+        "early_stopping_refit": "auto",
+        "n_validation_splits": "auto",
+        "averaging": 0.9,
+    }
+    assert {name: ours[name].default for name in expected} == expected
 
 
 def test_only_the_layers_and_the_activation_are_positional():
@@ -158,9 +177,11 @@ def test_the_fitted_attributes_have_the_same_names_shapes_and_types(
         "solver": solver,
         "max_iter": 3,
         "random_state": 0,
+        **AS_THEIRS,
         "early_stopping": early_stopping and solver != "lbfgs",
     }
-    ours, theirs = RegularizedMLPClassifier(**shared), MLPClassifier(**shared)
+    ours = RegularizedMLPClassifier(early_stopping_refit=False, **shared)
+    theirs = MLPClassifier(**shared)
     with no_convergence_warning():
         ours.fit(X, y)
         theirs.fit(X, y)
@@ -367,10 +388,13 @@ def test_full_batch_sgd_follows_gradient_descent_for_200_steps(kind, lambd, weig
             solver="sgd",
             momentum=0.0,
             batch_size="full",
+            learning_rate="constant",
             learning_rate_init=0.3,
             max_iter=200,
             tol=0.0,
             n_iter_no_change=np.inf,
+            early_stopping=False,
+            averaging=0.0,
             random_state=0,
         ),
         X,
@@ -424,6 +448,8 @@ def test_the_optimisers_and_schedules_follow_their_formulas(optimiser, schedule)
             max_iter=n_epochs,
             tol=0.0,
             n_iter_no_change=np.inf,
+            early_stopping=False,
+            averaging=0.0,
             **optimiser,
         ),
         X,

@@ -5,6 +5,7 @@ import pickle
 import threading
 import tracemalloc
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
 from scipy import sparse
+from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -27,8 +29,14 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV, _stacks
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPEnsemble,
+    _stacks,
+)
 from skreg._network import STACK_BYTES, WORKSPACE_BYTES
+from skreg._selection import MinusLoss, most_accurate_of_the_likely
 from skreg._stacks import train_together
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -60,10 +68,17 @@ def table(kind="binary", n=47):
 
 
 def search(lambds=LAMBDS, keep_probs=KEEP_PROBS, **parameters):
-    """A search that is quick and warns of nothing."""
+    """A search that is quick and warns of nothing.
+
+    What is the default of the search alone, and not of GridSearchCV, is left out.
+    """
     defaults = {
         "cv": 3,
         "scoring": "neg_log_loss",
+        "n_refits": 1,
+        "averaging": 0.0,
+        "early_stopping_refit": False,
+        "n_validation_splits": 1,
         "hidden_layer_sizes": (5, 4),
         "learning_rate": "cosine",
         "learning_rate_init": 0.03,
@@ -81,6 +96,7 @@ def separate(of):
         "lambd": list(parameters.pop("lambds")),
         "keep_prob": list(parameters.pop("keep_probs")),
     }
+    assert parameters.pop("n_refits") == 1
     outer = {name: parameters.pop(name) for name in SEARCH}
     scoring = parameters.pop("early_stopping_scoring")
     model = RegularizedMLPClassifier(scoring=scoring, **parameters)
@@ -177,6 +193,12 @@ STOPPING = {
     "no": {},
     "loss": {"early_stopping": True},
     "scorer": {"early_stopping": True, "early_stopping_scoring": likelihood},
+    "loss, refit": {
+        "early_stopping": True,
+        "early_stopping_refit": True,
+        "n_validation_splits": 2,
+        "averaging": 0.9,
+    },
 }
 
 
@@ -235,6 +257,28 @@ OTHER_SETTINGS = {
     "full batch": {"batch_size": "full"},
     "auto batch": {"batch_size": "auto"},
     "batches of 7": {"batch_size": 7},
+    "averaging": {"averaging": 0.9},
+    "averaging, sgd": {"averaging": 0.9, "solver": "sgd", "learning_rate": "constant"},
+    "trained again on all rows": {
+        "early_stopping": True,
+        "early_stopping_refit": True,
+        "n_validation_splits": 2,
+        "n_iter_no_change": 2,
+        "max_iter": 20,
+    },
+    "trained again, by a scorer, with averaging": {
+        "early_stopping": True,
+        "early_stopping_refit": True,
+        "n_validation_splits": 2,
+        "early_stopping_scoring": likelihood,
+        "averaging": 0.9,
+    },
+    "defaults of the classifier": {
+        "early_stopping": "auto",
+        "early_stopping_refit": "auto",
+        "n_validation_splits": "auto",
+        "averaging": 0.9,
+    },
     "train_scores": {
         "train_scores": True,
         "early_stopping": True,
@@ -304,6 +348,9 @@ ANY = {
             "max_norm": st.sampled_from([None, 1.0]),
             "input_keep_prob": st.sampled_from([1.0, 0.8]),
             "early_stopping": st.booleans(),
+            "early_stopping_refit": st.sampled_from([False, "auto"]),
+            "n_validation_splits": st.just("auto"),
+            "averaging": st.sampled_from([0.0, 0.9]),
             "early_stopping_scoring": st.sampled_from(["loss", likelihood]),
             "n_iter_no_change": st.integers(1, 4),
             "random_state": st.integers(0, 9),
@@ -347,6 +394,296 @@ def test_numpys_global_stream_is_not_touched():
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+# The accuracy and the loss -----------------------------------------------------------
+
+
+def log_likelihood(y, p, sample_weight=None):
+    """The mean log-probability of what occurred; of labels, the sum of theirs."""
+    y, p = np.asarray(y), np.asarray(p)
+    if y.ndim == 2:
+        log_p = np.log(np.where(y == 1, p, 1 - p)).sum(axis=1)
+    else:
+        codes = np.unique(y, return_inverse=True)[1]
+        p = np.column_stack([1 - p, p]) if p.ndim == 1 else p
+        log_p = np.log(p[np.arange(len(y)), codes])
+    return np.average(log_p, weights=sample_weight)
+
+
+def naive_choice(results):
+    """Setting by setting: the most accurate whose loss is near the least."""
+    tried = [
+        (score, -minus_loss)
+        for score, minus_loss in zip(
+            results["mean_test_score"], results["mean_test_loss"], strict=True
+        )
+    ]
+    losses = [loss for score, loss in tried if score == score and loss == loss]
+    best = None
+    for number, (score, loss) in enumerate(tried):
+        if score != score or (losses and not loss <= 1.05 * min(losses)):
+            continue
+        if best is None or score > tried[best][0]:
+            best = number
+        elif losses and score == tried[best][0]:
+            best = min(best, number, key=lambda k: tried[k][1])
+    return 0 if best is None else best
+
+
+def separate_auto(of, **requests):
+    """GridSearchCV with both scorers and the rule."""
+    scorers = {
+        "score": get_scorer("accuracy"),
+        "loss": make_scorer(log_likelihood, response_method="predict_proba"),
+    }
+    if requests:
+        scorers = {k: each.set_score_request(**requests) for k, each in scorers.items()}
+    theirs = separate(of)
+    return theirs.set_params(scoring=scorers, refit=naive_choice if of.refit else False)
+
+
+def assert_same_auto(mine, theirs, X):
+    """All but what a search with one scorer has and one with several has not."""
+    chosen = naive_choice(theirs.cv_results_)
+    assert mine.multimetric_ is False
+    assert mine.best_score_ == mine.cv_results_["mean_test_score"][chosen]
+    assert mine.best_index_ == chosen
+    theirs.multimetric_, theirs.best_index_ = False, chosen
+    theirs.best_score_ = theirs.cv_results_["mean_test_score"][chosen]
+    theirs.best_params_ = theirs.cv_results_["params"][chosen]
+    assert_same(mine, theirs, X)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [*KINDS, "strings", "two strings"])
+@pytest.mark.parametrize(
+    "stopping", [{}, {**STOPPING["loss, refit"], "max_iter": 15}], ids=["no", "refit"]
+)
+def test_the_accuracy_and_the_loss_are_those_of_two_scorers(stopping, kind, weighted):
+    of_numbers = {"strings": "multiclass", "two strings": "binary"}
+    X, y, weight = table(of_numbers.get(kind, kind))
+    if "strings" in kind:
+        y = np.array(["one", "two", "three"])[y]
+    of = search((0.1, 2.0, 50.0), scoring="auto", return_train_score=True, **stopping)
+    fit_params = {"sample_weight": weight} if weighted else {}
+    mine = clone(of).fit(X, y, **fit_params)
+    theirs = separate_auto(of).fit(X, y, **fit_params)
+    assert_same_auto(mine, theirs, X)
+    for key in ("mean_test_loss", "std_train_loss", "split2_test_loss"):
+        assert key in mine.cv_results_
+    assert mine.score(X, y) == accuracy_score(y, mine.predict(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_routing_of_weights_to_both_scorers(kind):
+    X, y, weight = table(kind)
+    with config_context(enable_metadata_routing=True):
+        mine = search(scoring="auto").fit(X, y, sample_weight=weight)
+        theirs = separate_auto(search(scoring="auto"), sample_weight=True)
+        theirs.estimator.set_fit_request(sample_weight=True)
+        theirs.fit(X, y, sample_weight=weight)
+        assert_same_auto(mine, theirs, X)
+        assert mine.score(X, y, sample_weight=weight) == pytest.approx(
+            accuracy_score(y, mine.predict(X), sample_weight=weight)
+        )
+        # Weights count in both.
+        unweighted = separate_auto(search(scoring="auto"), sample_weight=False)
+        unweighted.estimator.set_fit_request(sample_weight=True)
+        unweighted.fit(X, y, sample_weight=weight)
+    for name in ("score", "loss"):
+        key = f"mean_test_{name}"
+        assert not np.allclose(mine.cv_results_[key], unweighted.cv_results_[key])
+
+
+SOME = [0.5, 0.8, 0.9, np.nan]
+LOSSES = [0.4, 0.41, 0.4 * 1.05, np.nextafter(0.42, 1), 0.43, 3.0, np.inf, np.nan]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(SOME), st.sampled_from(LOSSES)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_choice_is_that_of_a_loop(tried):
+    scores, losses = np.array(tried).T
+    worst = np.nan_to_num(scores, nan=-1.0)
+    results = {
+        "mean_test_score": scores,
+        "mean_test_loss": -losses,
+        "rank_test_score": rankdata(-worst, method="min").astype(np.int32),
+    }
+    assert most_accurate_of_the_likely(results) == naive_choice(results)
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "expected"),
+    [
+        ([0.8, 0.9, 0.95], [1.0, 1.04, 1.06], 1),
+        ([0.9, 0.9, 0.9], [1.02, 1.0, 1.01], 1),
+        ([0.9, 0.9, 0.8], [1.0, 1.0, 1.0], 0),
+        ([0.8, 0.9, 0.7], [np.nan, np.nan, 1.0], 2),
+        ([np.nan, 0.9, 0.7], [np.nan, 1.0, 1.0], 1),
+        ([0.8, 0.9, 0.7], [np.nan] * 3, 1),
+        ([np.nan] * 3, [np.nan] * 3, 0),
+    ],
+)
+def test_the_choice_of_made_up_results(scores, losses, expected):
+    results = {
+        "mean_test_score": np.array(scores),
+        "mean_test_loss": -np.array(losses),
+        "rank_test_score": rankdata(-np.nan_to_num(scores, nan=-1.0), method="min"),
+    }
+    assert most_accurate_of_the_likely(results) == expected
+    assert naive_choice(results) == expected
+
+
+def test_the_loss_of_a_class_that_training_had_no_row_of_is_finite():
+    X, y, _ = table("multiclass")
+    of_class = [np.flatnonzero(y == code) for code in range(3)]
+    splits = [
+        (of_class[0], np.arange(47)),
+        (np.concatenate(of_class[:2]), of_class[2]),
+        (np.concatenate(of_class[::2]), np.arange(47)),
+    ]
+    names = np.array(["one", "two", "three"])[y]
+    for labels in (y, names):
+        mine = search(cv=splits, scoring="auto").fit(X, labels)
+        never = np.log(np.finfo(float).eps)
+        found = [mine.cv_results_[f"split{split}_test_loss"] for split in range(3)]
+        np.testing.assert_allclose(found[0], never * np.mean(y != 0))
+        np.testing.assert_allclose(found[1], never)
+        for number, parameters in enumerate(mine.cv_results_["params"]):
+            train, _ = splits[2]
+            model = mine.estimator.set_params(**parameters).fit(X[train], labels[train])
+            p = dict(zip(model.classes_, model.predict_proba(X).T, strict=True))
+            assert len(p) == 2
+            logs = [np.log(p[k][i]) if k in p else never for i, k in enumerate(labels)]
+            assert found[2][number] == pytest.approx(np.mean(logs), abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_that_of_early_stopping(kind):
+    X, y, weight = table(kind)
+    model = RegularizedMLPClassifier(
+        (5, 4), early_stopping=True, averaging=0.9, max_iter=10, random_state=0
+    ).fit(X, y, X_val=X[::2], y_val=y[::2], sample_weight_val=weight[::2])
+    assert MinusLoss()(model, X[::2], y[::2], weight[::2]) == pytest.approx(
+        model.best_validation_score_
+    )
+
+
+def test_the_loss_of_rows_that_are_surely_wrong_is_finite():
+    """Where the probabilities are 0 and 1."""
+    X, y, _ = table()
+    model = RegularizedMLPClassifier((5,), early_stopping=False, max_iter=5).fit(X, y)
+    model.coefs_[-1] *= 1e6
+    assert set(np.ravel(model.predict_proba(X))) >= {0.0, 1.0}
+    logits = model.decision_function(X)
+    expected = np.mean(np.minimum(np.where(y == 1, logits, -logits), 0))
+    assert expected < -1000
+    assert MinusLoss()(model, X, y) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_a_column_of_classes_and_sparse_labels():
+    X, y, _ = table("multiclass")
+    for classes in (y, y > 0):
+        expected = search(scoring="auto").fit(X, classes)
+        assert_same(search(scoring="auto").fit(X, classes[:, None]), expected, X)
+    X, y, _ = table("multilabel")
+    expected = search(scoring="auto").fit(X, y)
+    assert_same(search(scoring="auto").fit(X, sparse.csr_matrix(y)), expected, X)
+    assert_same(search(scoring="auto").fit(X, pd.DataFrame(y)), expected, X)
+
+
+def test_the_choice_without_a_refit_and_by_a_function():
+    X, y, _ = table()
+    of = search((0.1, 2.0, 50.0), scoring="auto")
+    expected = clone(of).fit(X, y)
+    without = clone(of).set_params(refit=False).fit(X, y)
+    assert without.best_index_ == expected.best_index_
+    assert without.best_score_ == expected.best_score_
+    assert without.lambd_ == expected.lambd_
+    assert not hasattr(without, "best_estimator_")
+    seen = []
+
+    def third(results):
+        seen.append(results)
+        return 2
+
+    by_function = clone(of).set_params(refit=third).fit(X, y)
+    assert by_function.best_index_ == 2
+    assert by_function.best_params_ == expected.cv_results_["params"][2]
+    assert not hasattr(by_function, "best_score_")
+    assert seen[0] is by_function.cv_results_
+    assert {"mean_test_score", "mean_test_loss"} <= seen[0].keys()
+    assert by_function.score(X, y) == np.mean(by_function.predict(X) == y)
+
+
+@pytest.mark.parametrize("refit", ["loss", "score", "accuracy"])
+def test_a_name_for_refit_is_refused(refit, stacks):
+    X, y, _ = table()
+    with pytest.raises(ValueError, match=rf"refit='{refit}'.*'auto' has a rule"):
+        search(scoring="auto", refit=refit).fit(X, y)
+    assert stacks == []
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the t:UserWarning")
+def test_failed_trainings_have_no_loss_and_are_not_chosen():
+    X, y, _ = table()
+    of = search((1e9, 1.0), scoring="auto", solver="sgd", return_train_score=True)
+    mine, theirs = clone(of).fit(X, y), separate_auto(of).fit(X, y)
+    assert_same_auto(mine, theirs, X)
+    assert np.isnan(mine.cv_results_["mean_test_loss"]).sum() == 2
+    for error_score in (0.0, 1.0):
+        found = clone(of).set_params(error_score=error_score).fit(X, y)
+        huge = np.array([each["lambd"] == 1e9 for each in found.cv_results_["params"]])
+        for which in ("test", "train"):
+            losses = found.cv_results_[f"mean_{which}_loss"]
+            np.testing.assert_array_equal(np.isnan(losses), huge)
+            scores = found.cv_results_[f"mean_{which}_score"]
+            np.testing.assert_array_equal(scores[huge], error_score)
+        assert found.lambd_ == 1.0
+    with pytest.raises(ValueError, match="diverged"):
+        of.set_params(error_score="raise").fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the t:UserWarning")
+def test_scorers_that_fail_have_the_error_score():
+    """Those of a split whose rows all weigh nothing."""
+    X, y, weight = table()
+    weight[:16] = 0
+    of = search(scoring="auto", cv=KFold(3), error_score=-3.0)
+    mine = clone(of).fit(X, y, weight)
+    theirs = separate_auto(of).fit(X, y, sample_weight=weight)
+    assert_same_auto(mine, theirs, X)
+    if _scorers_get_weights():
+        np.testing.assert_array_equal(mine.cv_results_["split0_test_loss"], -3)
+        for one in (mine, theirs):
+            with pytest.raises((ValueError, ZeroDivisionError)):
+                one.set_params(error_score="raise").fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("verbose", [0, 2, 3, 10])
+def test_what_is_printed_of_both_scores(verbose, capsys):
+    X, y, _ = table()
+    of = search(cv=2, verbose=verbose, scoring="auto", return_train_score=True)
+    lines = []
+    for one in (of, separate_auto(of)):
+        one.fit(X, y)
+        printed = capsys.readouterr().out.splitlines()
+        # The dots fill up the line, and times have not all the same length.
+        lines.append(
+            sorted(line.split("total time=")[0].replace(".", "") for line in printed)
+        )
+    assert lines[0] == lines[1]
+    assert ("loss: (train=" in "".join(lines[0])) == (verbose > 2)
+
+
 # The splits and the rows -------------------------------------------------------------
 
 
@@ -372,12 +709,82 @@ def test_an_iterable_of_splits():
     assert_same(expected, separate(search(cv=splits)).fit(X, y), X)
 
 
-def test_none_and_an_int_are_stratified_folds():
+def folds_of(of, X, y):
+    """The numbers of the rows left out, split by split."""
+    seen = Seen()
+    clone(of).set_params(scoring=seen, refit=False, max_iter=1).fit(X, y)
+    number_of = {tuple(row): number for number, row in enumerate(X.tolist())}
+    n_settings = len(of.lambds) * len(of.keep_probs)
+    return [
+        [number_of[tuple(row)] for row in rows.tolist()]
+        for rows in seen.rows[::n_settings]
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_default_five_folds_are_shuffled(kind):
+    X, y, _ = table(kind)
+    if kind != "multilabel":
+        y = np.sort(y)
+    of = search(cv=None)
+    folds = folds_of(of, X, y)
+    assert len(folds) == 5
+    assert sorted(np.concatenate(folds)) == list(range(47))
+    assert {len(fold) for fold in folds} == {9, 10}
+    if kind != "multilabel":
+        counts = np.array([np.bincount(y[fold]) for fold in folds])
+        assert (np.ptp(counts, axis=0) <= 1).all()
+    # Rows that follow each other are apart.
+    unshuffled = folds_of(search(cv=5), X, y)
+    assert folds != unshuffled
+    assert max(np.ptp(np.diff(fold)) for fold in folds) > 3
+    # An int makes them, and another int makes others.
+    assert folds_of(of, X, y) == folds
+    assert folds_of(search(cv=None, random_state=4), X, y) != folds
+    # The same folds as a splitter.
+    splits = [(np.setdiff1d(range(47), fold), fold) for fold in folds]
+    of.set_params(scoring=likelihood)
+    assert_same(of.fit(X, y), clone(of).set_params(cv=splits).fit(X, y), X)
+
+
+def test_without_a_seed_the_folds_are_others_each_time():
+    X, y, _ = table()
+    of = search(cv=None, random_state=None)
+    assert folds_of(of, X, y) != folds_of(of, X, y)
+
+
+@pytest.mark.parametrize("n_refits", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_random_state_is_left_as_it_was(kind, n_refits):
+    X, y, _ = table(kind)
+    state = np.random.RandomState(5)
+    of = search(cv=None, random_state=state, n_refits=n_refits, scoring="auto")
+    before = state.get_state()[1].copy()
+    first = of.fit(X, y)
+    np.testing.assert_array_equal(state.get_state()[1], before)
+    assert state.get_state()[2] == np.random.RandomState(5).get_state()[2]
+    again = clone(of).set_params(random_state=np.random.RandomState(5))
+    scores = [one.cv_results_["mean_test_score"] for one in (first, again.fit(X, y))]
+    np.testing.assert_array_equal(*scores)
+    np.testing.assert_array_equal(first.predict_proba(X), again.predict_proba(X))
+
+
+@pytest.mark.parametrize("random_state", [0, np.random.RandomState(0), None])
+def test_shuffled_folds_do_not_touch_numpys_global_stream(random_state):
+    X, y, _ = table()
+    before = np.random.get_state()  # noqa: NPY002
+    search(cv=None, random_state=random_state, n_refits=2).fit(X, y)
+    after = np.random.get_state()  # noqa: NPY002
+    np.testing.assert_array_equal(after[1], before[1])
+    assert after[2] == before[2]
+
+
+def test_an_int_is_stratified_folds_in_the_order_of_the_rows():
     X, y, _ = table("multiclass")
     y = np.sort(y)
-    by_default = search(cv=None).fit(X, y)
-    assert by_default.n_splits_ == 5
-    assert_same(by_default, search(cv=StratifiedKFold(5)).fit(X, y), X)
+    by_number = search(cv=5).fit(X, y)
+    assert by_number.n_splits_ == 5
+    assert_same(by_number, search(cv=StratifiedKFold(5)).fit(X, y), X)
 
 
 def test_folds_with_one_class_and_without_a_class():
@@ -748,6 +1155,169 @@ def test_a_fit_that_fails_leaves_the_search_as_it_was(wrong):
     assert of.predict(X).shape == y.shape
 
 
+# Several networks of the best setting ------------------------------------------------
+
+
+def assert_same_weights(found, expected):
+    for a, b in zip(found.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_refits_are_an_ensemble(kind, weighted):
+    X, y, weight = table(kind)
+    fit_params = {"sample_weight": weight} if weighted else {}
+    one = search(scoring=likelihood).fit(X, y, **fit_params)
+    several = search(scoring=likelihood, n_refits=3).fit(X, y, **fit_params)
+    for key, expected in one.cv_results_.items():
+        if not key.endswith("_time"):
+            np.testing.assert_array_equal(several.cv_results_[key], expected)
+    assert several.best_params_ == one.best_params_
+    best = several.best_estimator_
+    assert type(best) is RegularizedMLPEnsemble
+    assert [type(each) for each in best.estimators_] == [RegularizedMLPClassifier] * 3
+    for each in best.estimators_:
+        assert each.get_params() == one.best_estimator_.get_params()
+    assert_same_weights(best.estimators_[0], one.best_estimator_)
+    starts = [each.coefs_[0] for each in best.estimators_]
+    assert min(np.abs(a - b).max() for a, b in combinations(starts, 2)) > 0.1
+    expected = RegularizedMLPEnsemble(
+        several.estimator.set_params(**several.best_params_), 3
+    ).fit(X, y, **fit_params)
+    for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        np.testing.assert_array_equal(
+            getattr(several, name)(X), getattr(expected, name)(X)
+        )
+    np.testing.assert_allclose(
+        several.predict_proba(X),
+        np.mean([each.predict_proba(X) for each in best.estimators_], axis=0),
+    )
+    np.testing.assert_array_equal(several.classes_, one.classes_)
+    assert several.refit_time_ > 0
+    assert several.n_iter_ == max(each.n_iter_ for each in best.estimators_)
+
+
+def test_seeds_of_several_refits():
+    X, y, _ = table()
+    found = [
+        search(cv=2, n_refits=2, random_state=seed).fit(X, y).predict_proba(X)
+        for seed in (0, 0, 1, None, None)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    for a, b in combinations(found[1:], 2):
+        assert np.abs(a - b).max() > 1e-3
+
+
+def test_own_rows_for_early_stopping_reach_all_refits():
+    X, y, weight = table()
+    validation = {"X_val": X[::-1] * 0.9, "y_val": y[::-1], "sample_weight_val": weight}
+    of = search(cv=2, n_refits=3, early_stopping=True, max_iter=20, n_iter_no_change=3)
+    mine = of.fit(X, y, weight, **validation)
+    expected = RegularizedMLPEnsemble(
+        of.estimator.set_params(**mine.best_params_), 3
+    ).fit(X, y, weight, **validation)
+    alone = of.estimator.set_params(**mine.best_params_).fit(X, y, weight, **validation)
+    scores = [each.validation_scores_ for each in mine.best_estimator_.estimators_]
+    assert scores == [each.validation_scores_ for each in expected.estimators_]
+    np.testing.assert_allclose(scores[0], alone.validation_scores_)
+    assert len({tuple(each) for each in scores}) == 3
+
+
+def test_several_refits_with_metadata_routing():
+    X, y, weight = table()
+    of = search(cv=2, n_refits=2, scoring="auto")
+    expected = clone(of).fit(X, y, weight)
+    unweighted = clone(of).fit(X, y)
+    with config_context(enable_metadata_routing=True):
+        mine = clone(of).fit(X, y, sample_weight=weight)
+        assert mine.score(X, y, sample_weight=weight) == pytest.approx(
+            accuracy_score(y, mine.predict(X), sample_weight=weight)
+        )
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = clone(of).set_fit_request(sample_weight=True)
+        model = make_pipeline(scaler, routed).fit(X, y, sample_weight=weight)
+        scaled = StandardScaler().fit_transform(X)
+        alone = clone(of).fit(scaled, y, weight)
+        np.testing.assert_array_equal(
+            model.predict_proba(X), alone.predict_proba(scaled)
+        )
+    if mine.best_params_ == expected.best_params_:
+        np.testing.assert_array_equal(mine.predict_proba(X), expected.predict_proba(X))
+    refitted = RegularizedMLPEnsemble(
+        of.estimator.set_params(**mine.best_params_), 2
+    ).fit(X, y, weight)
+    np.testing.assert_array_equal(mine.predict_proba(X), refitted.predict_proba(X))
+    assert np.abs(mine.predict_proba(X) - unweighted.predict_proba(X)).max() > 1e-3
+
+
+def test_names_copies_and_pickles_of_several_refits():
+    X, y, _ = table("multiclass")
+    named = pd.DataFrame(X, columns=list("abcd"))
+    of = search(cv=2, n_refits=2, scoring="auto").fit(named, y)
+    assert of.feature_names_in_.tolist() == list("abcd")
+    for each in of.best_estimator_.estimators_:
+        assert each.feature_names_in_.tolist() == list("abcd")
+    assert of.n_features_in_ == 4
+    with pytest.raises(ValueError, match="feature names"):
+        of.predict(named[["b", "a", "c", "d"]])
+    for other in (copy.deepcopy(of), pickle.loads(pickle.dumps(of))):
+        assert_same(other, of, named)
+        assert other.score(named, y) == of.score(named, y)
+    of.fit(X, y)
+    assert not hasattr(of, "feature_names_in_")
+
+
+def test_without_a_refit_there_is_no_ensemble():
+    X, y, _ = table()
+    of = search(cv=2, n_refits=3, refit=False).fit(X, y)
+    assert not hasattr(of, "best_estimator_")
+    by_function = search(cv=2, n_refits=3, refit=second).fit(X, y)
+    assert len(by_function.best_estimator_.estimators_) == 3
+
+
+def test_several_refits_where_they_are_made_one_by_one():
+    X, y, _ = table()
+    dense = search(cv=2, n_refits=2).fit(X, y)
+    one_by_one = search(cv=2, n_refits=2).fit(sparse.csr_array(X), y)
+    np.testing.assert_allclose(
+        one_by_one.predict_proba(sparse.csr_array(X)), dense.predict_proba(X), rtol=1e-7
+    )
+
+
+def test_one_warning_of_all_refits():
+    X, y, _ = table()
+    of = search(cv=2, n_refits=3, learning_rate="constant")
+    with pytest.warns(ConvergenceWarning) as caught:
+        of.fit(X, y)
+    # Of each network of the search, and of the refit.
+    assert len(caught) == 4 * 2 + 1
+
+
+def test_columns_that_are_not_scaled_are_told_of_once():
+    X, y, _ = table()
+    for n_refits in (1, 3):
+        of = search(cv=2, n_refits=n_refits)
+        with pytest.warns(UserWarning, match="1 of the 4 columns of X") as caught:
+            of.fit(X * [1, 1, 100, 1], y)
+        assert len(caught) == 1
+
+
+def test_all_defaults():
+    X, y, _ = table("multiclass")
+    of = RegularizedMLPClassifierCV(random_state=0).fit(X, y)
+    assert of.n_splits_ == 5
+    assert of.param_grid == {"lambd": [0.2, 1.0, 5.0, 20.0], "keep_prob": [0.5, 0.9]}
+    assert len(of.cv_results_["params"]) == 8
+    assert len(of.best_estimator_.estimators_) == 5
+    assert of.best_index_ == naive_choice(of.cv_results_)
+    assert of.n_iter_ == 60
+    for each in of.best_estimator_.estimators_:
+        assert (each.batch_size, each.max_iter) == (128, 60)
+        assert each.validation_scores_ is None
+        assert (each.lambd, each.keep_prob) == (of.lambd_, of.keep_prob_)
+
+
 # What GridSearchCV can do ------------------------------------------------------------
 
 
@@ -858,16 +1428,20 @@ def test_parameters():
     names = set(of.get_params())
     network = set(RegularizedMLPClassifier().get_params())
     shared = network - {"lambd", "keep_prob", "warm_start", "scoring", "verbose"}
-    own = {"lambds", "keep_probs", "early_stopping_scoring", *SEARCH}
+    own = {"lambds", "keep_probs", "n_refits", "early_stopping_scoring", *SEARCH}
     assert names == shared | own
     defaults = RegularizedMLPClassifierCV().get_params()
     of_network = RegularizedMLPClassifier().get_params()
-    assert all(defaults[name] == of_network[name] for name in shared)
+    others = {"batch_size": 128, "max_iter": 60, "early_stopping": False}
+    assert {name: defaults[name] for name in shared} == {
+        name: of_network[name] for name in shared
+    } | others
     of_search = GridSearchCV(RegularizedMLPClassifier(), {}).get_params()
     np.testing.assert_equal(
         {name: defaults[name] for name in SEARCH},
-        {name: of_search[name] for name in SEARCH},
+        {name: of_search[name] for name in SEARCH} | {"scoring": "auto"},
     )
+    assert defaults["n_refits"] == 5
     of.set_params(lambds=[3.0], max_iter=2, early_stopping_scoring="accuracy")
     assert of.param_grid == {"lambd": [3.0], "keep_prob": [0.6, 1.0]}
     assert of.estimator.max_iter == 2
@@ -992,6 +1566,13 @@ BAD = {
     "scoring": [("no such score", "'scoring' parameter"), (3, "'scoring' parameter")],
     "refit": [(3, "'refit' parameter"), (None, "'refit' parameter")],
     "error_score": [("nan", "'error_score' parameter")],
+    "n_refits": [
+        (0, "'n_refits' parameter .* must be an int in the range"),
+        (-2, "'n_refits' parameter"),
+        (1.5, "'n_refits' parameter .* Got 1.5"),
+        ("auto", "'n_refits' parameter"),
+        (None, "'n_refits' parameter"),
+    ],
     "n_jobs": [(1.5, "'n_jobs' parameter")],
     "verbose": [(-1, "'verbose' parameter")],
     "early_stopping_scoring": [("no such score", "'early_stopping_scoring' parameter")],

@@ -19,8 +19,20 @@ from skreg._loss import OUTPUTS
 from skreg._objective import Objective
 from skreg._optimizers import SGD, Adam
 from skreg._parameters import Layout, initial_theta
-from skreg._solvers import FLUSH_STEPS, DivergedError, Stack, descend, lbfgs
+from skreg._solvers import (
+    FLUSH_STEPS,
+    DivergedError,
+    Stack,
+    descending,
+    lbfgs,
+    to_the_end,
+)
 from skreg._stopping import Plateau
+
+
+def descend(*args, **kwargs):
+    return to_the_end(descending(*args, **kwargs))
+
 
 KINDS = ["binary", "multiclass", "multilabel"]
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -2061,3 +2073,237 @@ def test_the_count_to_the_next_flushing_goes_on_in_a_smaller_stack(
     # A vector of one dimension is that of the network that leaves.
     assert [n for n, ndim in flushed if ndim == 2] == [16, 32, 35]
     assert [n for n, ndim in flushed if ndim == 1] == [leaves_at]
+
+
+# Epoch by epoch ----------------------------------------------------------------------
+
+
+def begun(objective, plateau=None, *, validate=None, batches=None, **arguments):
+    """`descending` of one network at a rate of 1, before its first epoch."""
+    defaults = {
+        "schedule": "constant",
+        "learning_rate": 1.0,
+        "power_t": 0.5,
+        "max_iter": 5,
+    }
+    stack = Stack(objective, RecordingOptimizer(objective), None, scored(validate))
+    return descending(
+        stack,
+        ScriptedBatches() if batches is None else batches,
+        [Plateau(0.0, math.inf) if plateau is None else plateau],
+        **defaults | arguments,
+    )
+
+
+def ended(run, how=next):
+    """The one result of a run that goes no further."""
+    with pytest.raises(StopIteration) as end:
+        how(run)
+    (result,) = end.value.value
+    return result
+
+
+class Asked(Plateau):
+    """Notes how many scores it had each time that it was asked whether to stop."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.n_scores, self.asked = 0, []
+
+    def update(self, score):
+        self.n_scores += 1
+        return super().update(score)
+
+    @property
+    def exhausted(self):
+        self.asked.append(self.n_scores)
+        return super().exhausted
+
+
+def test_it_yields_after_each_epoch_and_then_asks_the_plateau():
+    objective = ScriptedObjective([1.0])
+    plateau = Asked(0.5, 2)
+    run = begun(objective, plateau, batches=ScriptedBatches(3, 4))
+    assert objective.n_calls == 0
+    for epoch in (1, 2, 3):
+        assert next(run) is None
+        assert objective.n_calls == 2 * epoch
+        assert_array_equal(objective.theta, 2 * epoch)
+        assert plateau.n_scores == epoch
+        # Others may still have to come with the scores of this epoch.
+        assert plateau.asked == list(range(1, epoch))
+    result = ended(run)
+    assert plateau.asked == [1, 2, 3]
+    assert result.n_epochs == 3
+    assert result.converged
+    assert objective.n_calls == 6
+
+
+def test_it_yields_after_the_last_epoch_too():
+    run = begun(ScriptedObjective([1.0]), max_iter=4)
+    assert [next(run) for _ in range(4)] == [None] * 4
+    assert ended(run).n_epochs == 4
+
+
+def test_two_in_turns_are_as_each_alone():
+    problems = [make_problem(seed=seed) for seed in (0, 1)]
+    alone = [make_problem(seed=seed) for seed in (0, 1)]
+    runs = [
+        begun(p.objective, batches=p.batches(8, seed=4), averaging=0.5)
+        for p in problems
+    ]
+    for _ in range(5):
+        for run in runs:
+            next(run)
+    for run, other in zip(runs, alone, strict=True):
+        expected = train(
+            other.objective,
+            other.batches(8, seed=4),
+            learning_rate=1.0,
+            averaging=0.5,
+        )
+        found = ended(run)
+        assert_array_equal(found.theta, expected.theta)
+        assert found.loss_curve == expected.loss_curve
+
+
+@pytest.mark.parametrize("n_epochs", [1, 3])
+def test_an_interrupt_thrown_between_epochs_keeps_the_weights(n_epochs):
+    stop = KeyboardInterrupt()
+    objective = ScriptedObjective([1.0])
+    run = begun(objective)
+    for _ in range(n_epochs):
+        next(run)
+    result = ended(run, lambda run: run.throw(stop))
+    assert result.interrupt is stop
+    assert not result.converged
+    assert result.n_epochs == len(result.loss_curve) == n_epochs
+    assert result.samples_seen == 10 * n_epochs
+    assert_array_equal(result.theta, n_epochs)
+
+
+def test_an_interrupt_thrown_between_epochs_keeps_the_best_weights_or_the_mean():
+    for averaging, expected in ((0.0, 2), (0.5, (2 + 0.5) / 1.5)):
+        run = begun(
+            ScriptedObjective([1.0]),
+            validate=scripted([0.1, 0.3, 0.2]),
+            averaging=averaging,
+        )
+        for _ in range(3):
+            next(run)
+        result = ended(run, lambda run: run.throw(KeyboardInterrupt()))
+        assert result.best_epoch == 2
+        assert_allclose(result.theta, expected, rtol=1e-14)
+    # Nothing is best where nothing is scored: the mean so far.
+    run = begun(ScriptedObjective([1.0]), averaging=0.5)
+    for _ in range(3):
+        next(run)
+    result = ended(run, lambda run: run.throw(KeyboardInterrupt()))
+    assert_allclose(result.theta, naive_mean([1, 2, 3], 0.5), rtol=1e-14)
+
+
+# The mean of the epochs' weights -----------------------------------------------------
+
+
+def naive_mean(weights, averaging):
+    """Σ averaging^age weights / Σ averaging^age."""
+    shares = [averaging**age for age in reversed(range(len(weights)))]
+    return np.average(np.asarray(weights, float), axis=0, weights=shares)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("sizes", [(10,), (3, 4)])
+@pytest.mark.parametrize("validated", [False, True])
+def test_what_is_scored_told_and_left_is_the_mean(validated, sizes, averaging):
+    """Each step adds its rate to the weights, so that the epochs' are known."""
+    n_epochs, rate = 6, 0.5
+    objective = ScriptedObjective([float(9 - k) for k in range(12)])
+    seen, told, trained = [], [], []
+
+    def score():
+        seen.append(objective.theta.copy())
+        return float(len(seen))
+
+    run = begun(
+        objective,
+        validate=score if validated else None,
+        batches=ScriptedBatches(*sizes),
+        learning_rate=rate,
+        schedule="invscaling",
+        averaging=averaging,
+        max_iter=n_epochs,
+        observers=[observers_of(lambda _: told.append(objective.theta.copy()))],
+    )
+    for _ in range(n_epochs):
+        next(run)
+        # The steps go on from the newest weights, not from the mean.
+        trained.append(objective.theta.copy())
+    result = ended(run)
+    n_rows = sum(sizes)
+    rates = [rate / math.sqrt(n_rows * epoch + 1) for epoch in range(n_epochs)]
+    weights = np.repeat(np.cumsum(rates)[:, np.newaxis] * len(sizes), 2, axis=1)
+    means = [naive_mean(weights[: n + 1], averaging) for n in range(n_epochs)]
+    assert_allclose(trained, weights, rtol=1e-13)
+    assert_allclose(told, means, rtol=1e-13)
+    assert_allclose(result.theta, means[-1], rtol=1e-13)
+    if validated:
+        assert_allclose(seen, means, rtol=1e-13)
+    if averaging == 0:
+        assert_array_equal(result.theta, trained[-1])
+
+
+def test_the_best_epoch_is_that_of_the_mean():
+    run = begun(
+        ScriptedObjective([1.0]), validate=scripted([1, 2, 4, 3, 2]), averaging=0.8
+    )
+    for _ in range(5):
+        next(run)
+    assert_allclose(ended(run).theta, naive_mean([1, 2, 3], 0.8), rtol=1e-14)
+
+
+def test_a_network_that_leaves_keeps_its_own_mean():
+    """The others go on with theirs, in the smaller stack."""
+    stops = [FLAT, FALLING, FALLING[:3] + [FALLING[2]] * 6, FALLING]
+    plateaus = [Plateau(1e-3, 2) for _ in range(4)]
+    results, _, made = run_script(
+        stops, plateaus, learning_rate=1.0, max_iter=8, averaging=0.7
+    )
+    assert made == [[1, 2, 3], [1, 3]]
+    assert [result.n_epochs for result in results] == [3, 8, 5, 8]
+    for result in results:
+        epochs = range(1, result.n_epochs + 1)
+        assert_allclose(result.theta, naive_mean(epochs, 0.7), rtol=1e-14)
+    for one, other in pairwise(results):
+        assert not np.shares_memory(one.theta, other.theta)
+
+
+def test_without_smaller_the_mean_is_that_of_its_own_epochs():
+    objective = ScriptedStack([FLAT, FALLING])
+    results = descend_together(
+        Stack(objective, RatesOfStack(objective, [])),
+        ScriptedBatches(),
+        [Plateau(1e-3, 2) for _ in range(2)],
+        learning_rate=1.0,
+        averaging=0.7,
+    )
+    assert [result.n_epochs for result in results] == [3, 6]
+    assert_allclose(results[0].theta, naive_mean([1, 2, 3], 0.7), rtol=1e-14)
+    assert_allclose(results[1].theta, naive_mean(range(1, 7), 0.7), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("n_epochs", "left"), [(1000, 2.0**-1000), (1060, 0.0)])
+def test_subnormal_numbers_of_the_mean_are_flushed(n_epochs, left):
+    """A weight of 1 after the first epoch and of 0 from then on: 2^-n is left of it."""
+    calls = []
+
+    def gradient(theta):
+        calls.append(None)
+        return theta * [len(calls) > 1, 0]
+
+    objective = ScriptedObjective([1.0], theta=(1.0, 3.0), gradient=gradient)
+    run = begun(objective, max_iter=n_epochs, averaging=0.5)
+    for _ in range(n_epochs):
+        next(run)
+    result = ended(run)
+    assert_array_equal(objective.theta, result.theta)
+    assert_array_equal(result.theta, [left, 3.0])

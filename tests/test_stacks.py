@@ -35,6 +35,10 @@ def model(**parameters):
         "batch_size": 10,
         "max_iter": 8,
         "random_state": 2,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "n_validation_splits": 1,
+        "averaging": 0.0,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
 
@@ -137,6 +141,28 @@ def scaled_by_lambd(found, X, y, sample_weight=None):
             "max_iter": 30,
         },
         {"train_scores": True, "scoring": "neg_brier_score"},
+        {"averaging": 0.9},
+        {"averaging": 0.9, "solver": "sgd", "early_stopping": True},
+        {
+            "early_stopping": True,
+            "early_stopping_refit": True,
+            "n_validation_splits": 2,
+            "n_iter_no_change": 2,
+            "max_iter": 30,
+        },
+        {
+            "early_stopping": True,
+            "early_stopping_refit": True,
+            "n_validation_splits": 2,
+            "scoring": scaled_by_lambd,
+            "averaging": 0.9,
+        },
+        {
+            "early_stopping": True,
+            "early_stopping_refit": "auto",
+            "n_validation_splits": "auto",
+            "averaging": 0.9,
+        },
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skreg._stopping import Plateau
+from skreg._stopping import Plateau, plateaus_in_step
 
 SCORES = st.lists(
     st.one_of(
@@ -151,3 +151,88 @@ def test_it_follows_the_definition_on_any_scores(scores, tol, patience):
         since = next((k for k, e in enumerate(reversed(enough)) if e), n + 1)
         assert plateau.count == since
         assert plateau.exhausted == (since >= patience)
+
+
+# Runs in step -------------------------------------------------------------------------
+
+
+def naive_end(scores, tol, patience):
+    """The epoch, from 1, after which training stops; None if it goes on."""
+    best, count = -math.inf, 0
+    for epoch, score in enumerate(scores, start=1):
+        count = 0 if score >= best + tol else count + 1
+        best = score if score > best else best
+        if count >= patience:
+            return epoch
+    return None
+
+
+VALUES = st.one_of(
+    st.floats(-2, 2),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0, math.nan, math.inf, -math.inf]),
+)
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n_runs: st.lists(
+            st.lists(VALUES, min_size=n_runs, max_size=n_runs), min_size=1, max_size=20
+        )
+    ),
+    st.sampled_from([0.0, 0.125, 0.5]),
+    st.sampled_from([1, 2, 4, math.inf]),
+    st.data(),
+)
+def test_runs_in_step_end_with_the_plateau_of_their_mean(epochs, tol, patience, drawn):
+    n_runs = len(epochs[0])
+    plateaus = plateaus_in_step(tol, patience, n_runs)
+    assert len(plateaus) == n_runs
+    means = [sum(scores) / n_runs for scores in epochs]
+    expected = naive_end(means, tol, patience)
+    best = [-math.inf] * n_runs
+    for epoch, scores in enumerate(epochs, start=1):
+        for number, (plateau, score) in enumerate(zip(plateaus, scores, strict=True)):
+            # Each reports its own best, whatever the others have.
+            assert plateau.update(score) == (score > best[number])
+            best[number] = score if score > best[number] else best[number]
+            assert plateau.best == best[number]
+        # In any order, and more than once.
+        asked = drawn.draw(st.permutations(range(n_runs))) * 2
+        ended = epoch == expected
+        assert [plateaus[number].exhausted for number in asked] == [ended] * 2 * n_runs
+        if ended:
+            break
+
+
+def test_one_run_in_step_is_a_run_alone():
+    (plateau,) = plateaus_in_step(0.5, 3, 1)
+    assert counts(plateau, [0, 0, 0, 1, 1, 1, 1]) == [0, 1, 2, 0, 1, 2, 3]
+    assert plateau.exhausted
+
+
+def test_one_that_gets_better_carries_the_other():
+    """The second has not improved for long, and the mean has."""
+    first, second = plateaus_in_step(0.25, 2, 2)
+    for score in (0.0, 1.0, 2.0, 3.0):
+        first.update(score)
+        second.update(0.0)
+        assert not first.exhausted
+        assert not second.exhausted
+    assert (first.best, second.best) == (3.0, 0.0)
+    for _ in range(2):
+        first.update(3.0)
+        second.update(0.0)
+    assert first.exhausted
+    assert second.exhausted
+
+
+def test_there_is_no_plateau_of_epochs_that_a_run_has_not_made():
+    """It may have diverged; the scores that are there count as before."""
+    first, second = plateaus_in_step(0.5, 2, 2)
+    for plateau in (first, second):
+        counts(plateau, [1.0, 1.0])
+    counts(first, [1.0, 1.0, 1.0])
+    assert not first.exhausted
+    second.update(1.0)
+    assert first.exhausted
+    assert second.exhausted

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skreg import RegularizedMLPClassifier, _training
+from skreg import RegularizedMLPClassifier, _runs
 from skreg._data import check_y, infer_target, training_set, validation_set
 from skreg._problem import stack_of
 from skreg._solvers import Result
@@ -37,11 +37,15 @@ def data_of(kind="binary", n=40, *, weighted=False, dtype=np.float64, seed=0):
 def models(grid=GRID, **parameters):
     defaults = {
         "hidden_layer_sizes": (5, 4),
+        "learning_rate": "constant",
         "learning_rate_init": 0.03,
         "batch_size": 11,
         "max_iter": 8,
         "tol": 1e-3,
         "n_iter_no_change": 2,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "averaging": 0.0,
         "random_state": 1,
     }
     return [
@@ -107,7 +111,7 @@ def test_a_network_that_has_stopped_leaves_the_stack(monkeypatch):
         sizes.append(len(theta))
         return stack_of(problem, theta)
 
-    monkeypatch.setattr(_training, "stack_of", spied)
+    monkeypatch.setattr(_runs, "stack_of", spied)
     together = train_together(models(early_stopping=True, max_iter=40), data_of(n=60))
     stopped = sorted(found.result.n_epochs for found in together)
     expected = [sum(n > epoch for n in stopped) for epoch in range(stopped[-1])]

@@ -1,0 +1,97 @@
+"""How a search measures its settings, and which it takes, with ``scoring='auto'``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.metrics import check_scoring
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.utils.metadata_routing import MetadataRequest
+
+Array = NDArray[Any]
+
+# How many times the least loss the loss of a setting may be, for its accuracy to count.
+_NEAR = 1.05
+
+
+def automatic_scorers(estimator: Any, *, raises: bool) -> Any:
+    """The estimator's own score, and minus the loss.
+
+    Unless it ``raises``, what fails gives its text in place of a score.
+    """
+    scorers = {"score": check_scoring(estimator), "loss": MinusLoss()}
+    return _MultimetricScorer(scorers=scorers, raise_exc=raises)
+
+
+def forget_losses_of_failures(results: Sequence[dict[str, Any]]) -> None:
+    """A training that failed has no loss, whatever number stands for its score.
+
+    As a loss that number might be the least of all.
+    """
+    for result in results:
+        if result["fit_error"] is not None:
+            for name in {"test_scores", "train_scores"} & result.keys():
+                result[name]["loss"] = np.nan
+
+
+def most_accurate_of_the_likely(results: dict[str, Any]) -> int:
+    """The index of the best score among settings whose loss is near the least.
+
+    The accuracy has few values, and settings with a bad loss may have a good one by
+    chance; the loss alone punishes those that are right and too sure.
+    """
+    scores = results["mean_test_score"]
+    losses = np.where(np.isnan(scores), np.nan, -results["mean_test_loss"])
+    if np.isnan(losses).all():
+        return int(np.argmin(results["rank_test_score"]))
+    with np.errstate(invalid="ignore"):
+        is_near = losses <= _NEAR * np.nanmin(losses)
+    ranked = np.lexsort((losses, -scores, ~is_near))
+    return int(ranked[0])
+
+
+class MinusLoss:
+    """A scorer: minus the mean loss -log P(y) of the rows, from the logits."""
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: ArrayLike,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim == 2:
+            logits = estimator.decision_function(X).astype(float)
+            log_proba = -np.logaddexp(0, np.where(y, -logits, logits)).sum(axis=1)
+        else:
+            log_proba = _log_proba_of(y, estimator, X)
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return float(np.average(log_proba, weights=weights))
+
+    def _accept_sample_weight(self) -> bool:
+        return True
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """It takes weights, as the estimator's own score does."""
+        request = MetadataRequest(owner=type(self).__name__)
+        request.score.add_request(param="sample_weight", alias=True)
+        return request
+
+
+def _log_proba_of(y: Array, estimator: Any, X: ArrayLike) -> Array:
+    """The logarithm of the probability that each row has of its class."""
+    log_proba = estimator.predict_log_proba(X).astype(float)
+    code_of = {label: code for code, label in enumerate(estimator.classes_.tolist())}
+    # A class that training had no row of is as unlikely as scikit-learn's log_loss has
+    # a class at least.
+    never = np.full((len(y), 1), np.log(np.finfo(float).eps))
+    codes = [code_of.get(label, len(code_of)) for label in y.tolist()]
+    found: Array = np.hstack([log_proba, never])[np.arange(len(y)), codes]
+    return found
