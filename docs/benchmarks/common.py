@@ -19,6 +19,14 @@ from threadpoolctl import threadpool_info
 
 RESULTS = Path(__file__).parent / "results"
 
+# Parameters of ours with which it does what MLPClassifier does by default.
+AS_MLP_CLASSIFIER = {
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "early_stopping": False,
+    "averaging": 0.0,
+}
+
 
 def arguments(description: str, **defaults: int) -> argparse.Namespace:
     """The command line: ``--name`` for each of the integers, and ``--results``."""

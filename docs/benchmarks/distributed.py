@@ -38,7 +38,7 @@ from contextlib import redirect_stdout
 import dask
 import dask.array as da
 import numpy as np
-from common import Clock, arguments, report, table
+from common import AS_MLP_CLASSIFIER, Clock, arguments, report, table
 from distributed import Client, LocalCluster
 from sklearn.exceptions import ConvergenceWarning
 
@@ -87,6 +87,7 @@ def model(layers: tuple[int, ...], steps: int) -> RegularizedMLPClassifier:
         n_iter_no_change=steps + 1,
         random_state=0,
         verbose=True,
+        **AS_MLP_CLASSIFIER,
     )
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments, report, turns
+from common import AS_MLP_CLASSIFIER, arguments, report, turns
 from matplotlib.figure import Figure
 from scipy.sparse import csr_array, random_array
 from sklearn.datasets import (
@@ -140,6 +140,7 @@ def run_ours(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> None
         max_iter=case.epochs,
         n_iter_no_change=np.inf,
         random_state=0,
+        **AS_MLP_CLASSIFIER,
     ).fit(X, y)
 
 
@@ -341,9 +342,16 @@ def measure_sparse(repeats: int) -> dict[str, object]:
         )
     )
     y = (X @ generator.standard_normal(100_000) > 0).astype(int)
-    settings = {"hidden_layer_sizes": (100, 50), "max_iter": 2, "random_state": 0}
+    settings = {
+        "hidden_layer_sizes": (100, 50),
+        "batch_size": 200,
+        "max_iter": 2,
+        "random_state": 0,
+    }
     runs = {
-        "ours": lambda: RegularizedMLPClassifier(**settings).fit(X, y),
+        "ours": lambda: RegularizedMLPClassifier(**settings, **AS_MLP_CLASSIFIER).fit(
+            X, y
+        ),
         "MLPClassifier": lambda: MLPClassifier(**settings).fit(X, y),
     }
     return line_of_two("sparse, 5000 × 100000, adam", turns(runs, repeats), 1.0)

@@ -30,7 +30,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from common import arguments, report
+from common import AS_MLP_CLASSIFIER, arguments, report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
@@ -77,6 +77,8 @@ def measure(who: str, what: str, dtype: str, n: int, columns: int, extra: dict) 
     """The peaks of one case, in MB."""
     layers = (100, 50) if what.startswith("predict") else (16,)
     settings = {"hidden_layer_sizes": layers, "batch_size": 500, "max_iter": 1}
+    if who == "skreg":
+        extra = AS_MLP_CLASSIFIER | {"early_stopping_refit": False} | extra
     model = CLASSIFIERS[who](**settings, **extra)
     if what == "fit memory-mapped":
         return measure_mapped(model, n, columns)

@@ -23,7 +23,7 @@ from common import arguments, report
 from fit import CASES, KEEP_PROB, Case, run_floor, run_ours, table_of
 from sklearn.exceptions import ConvergenceWarning
 
-from skreg import _training
+from skreg import _runs
 from skreg._threads import threads_for
 
 PRODUCTS = {"dot", "matmul"}
@@ -32,15 +32,15 @@ PRODUCTS = {"dot", "matmul"}
 def kept_by_fit(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> dict:
     """The objective, batches and optimiser of a short fit."""
     kept: dict[str, Any] = {}
-    descend = _training.descend
+    descending = _runs.descending
 
     def keeping(stack: Any, batches: Any, *rest: Any, **more: Any) -> Any:
         kept.update(
             objective=stack.objective, batches=batches, optimizer=stack.optimizer
         )
-        return descend(stack, batches, *rest, **more)
+        return descending(stack, batches, *rest, **more)
 
-    with patch.object(_training, "descend", keeping):
+    with patch.object(_runs, "descending", keeping):
         run_ours(case._replace(epochs=2), X, y, keep_prob)
     return kept
 

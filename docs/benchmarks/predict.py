@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from common import arguments, interleaved, medians, report
+from common import AS_MLP_CLASSIFIER, arguments, interleaved, medians, report
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -42,7 +42,7 @@ def fitted() -> Models:
     X, y = make_classification(4000, N_COLUMNS, n_informative=20, random_state=0)
     settings = {"hidden_layer_sizes": LAYERS, "max_iter": 5, "random_state": 0}
     models: Models = {
-        "skreg": RegularizedMLPClassifier(**settings),
+        "skreg": RegularizedMLPClassifier(**settings, **AS_MLP_CLASSIFIER),
         "MLPClassifier": MLPClassifier(**settings),
     }
     with warnings.catch_warnings():

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import warnings
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import Clock, arguments, report
+from common import AS_MLP_CLASSIFIER, Clock, arguments, report
 from matplotlib.figure import Figure
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -35,7 +36,7 @@ from sklearn.preprocessing import minmax_scale
 from skreg import RegularizedMLPClassifier
 
 CLASSIFIERS = {
-    "skreg": (RegularizedMLPClassifier, "lambd"),
+    "skreg": (partial(RegularizedMLPClassifier, **AS_MLP_CLASSIFIER), "lambd"),
     "MLPClassifier": (MLPClassifier, "alpha"),
 }
 ROWS = (1_000, 5_000, 20_000, 50_000, 200_000)

@@ -24,7 +24,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from common import arguments, report, turns
+from common import AS_MLP_CLASSIFIER, arguments, report, turns
 from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -93,11 +93,22 @@ def searches(case: Case, n_jobs: int) -> dict[str, Callable[[], GridSearchCV]]:
         "batch_size": case.batch_size,
         "max_iter": case.epochs,
     }
-    ours = {**shared, "n_iter_no_change": np.inf, "random_state": 0}
+    ours = {
+        **shared,
+        **AS_MLP_CLASSIFIER,
+        "n_iter_no_change": np.inf,
+        "random_state": 0,
+    }
     search = {"cv": case.folds, "n_jobs": n_jobs}
     return {
         "ours": partial(
-            RegularizedMLPClassifierCV, case.lambds, case.keep_probs, **ours, **search
+            RegularizedMLPClassifierCV,
+            case.lambds,
+            case.keep_probs,
+            scoring=None,
+            n_refits=1,
+            **ours,
+            **search,
         ),
         "ours, GridSearchCV": partial(
             GridSearchCV,
