@@ -177,9 +177,9 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         half as many epochs again as were best. (The loss on rows set aside rises from
         overconfidence while errors still become fewer.) If not, the best epoch's
         weights are restored. 'auto' does so up to 10,000 rows, since of more those set
-        aside add little. It is not done with ``X_val``; nor with 'adaptive', whose
-        rate follows the score; nor with ``warm_start``, whose next call would judge by
-        rows that it has trained on.
+        aside add little, and after more than one split. It is not done with ``X_val``;
+        nor with 'adaptive', whose rate follows the score; nor with ``warm_start``,
+        whose next call would judge by rows that it has trained on.
 
     n_validation_splits : int or 'auto', default='auto'
         How many times early stopping sets other rows aside and trains on the rest. The

@@ -168,7 +168,8 @@ def trains_again(settings: Any, data: Any) -> bool:
         # Its rate follows the validation score, of which there is none then.
         return False
     if settings.early_stopping_refit == "auto":
-        return bool(data.n_rows <= _MOST_TO_REFIT)
+        has_several = settings.n_validation_splits not in ("auto", 1)
+        return bool(has_several or data.n_rows <= _MOST_TO_REFIT)
     return bool(settings.early_stopping_refit)
 
 

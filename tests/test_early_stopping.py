@@ -283,6 +283,14 @@ def test_auto_refits_up_to_10_000_rows(n_rows, refits):
     assert seen == pytest.approx(2 * n_training, abs=10)
 
 
+def test_auto_refits_after_several_splits_of_however_many_rows():
+    X, y = table(10_001)
+    model = classifier(
+        early_stopping_refit="auto", n_validation_splits=2, max_iter=1, batch_size=5000
+    )
+    assert model.fit(X, y).t_ == 10_001
+
+
 def test_the_rows_seen_are_those_of_the_refit():
     X, y = table(100, n_classes=2)
     model = classifier(early_stopping_refit=True, n_validation_splits=2).fit(X, y)

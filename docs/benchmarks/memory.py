@@ -78,7 +78,7 @@ def measure(who: str, what: str, dtype: str, n: int, columns: int, extra: dict) 
     layers = (100, 50) if what.startswith("predict") else (16,)
     settings = {"hidden_layer_sizes": layers, "batch_size": 500, "max_iter": 1}
     if who == "skreg":
-        extra = AS_MLP_CLASSIFIER | {"early_stopping_refit": False} | extra
+        extra = AS_MLP_CLASSIFIER | extra
     model = CLASSIFIERS[who](**settings, **extra)
     if what == "fit memory-mapped":
         return measure_mapped(model, n, columns)
