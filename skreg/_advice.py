@@ -81,7 +81,7 @@ def unscaled_text(settings: Any, data: Any, site: Site) -> str | None:
         wrong = (largest > 0) & (largest.max() < _SMALL_MAGNITUDE)
     if not wrong.any():
         return None
-    largest = site.magnitudes(data)
+    largest = site.magnitudes(data).astype(float)
     column = int(np.where(wrong, abs(np.log(np.maximum(largest, 1e-300))), 0).argmax())
     return (
         f"{wrong.sum()} of the {len(wrong)} columns of X have magnitudes far from 1 or "

@@ -162,3 +162,10 @@ def test_a_search_warns_once(make, refit, lambds):
         search.fit(make(X), y)
     (warning,) = caught
     assert warning.filename == __file__
+
+
+def test_a_column_of_zeros_among_small_ones_in_float32():
+    X = np.zeros((60, 2), dtype=np.float32)
+    X[0, 0] = 0.05
+    with pytest.warns(UserWarning, match="^1 of the 2 columns .* in column 0 is 0.05"):
+        classifier().fit(X, np.arange(60) % 2)

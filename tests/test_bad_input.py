@@ -304,7 +304,10 @@ def test_auto_never_wants_rows_that_are_not_there(kind, fraction):
             {"early_stopping_refit": False},
             ["early_stopping_refit=False", "Set early_stopping_refit=True"],
         ),
-        ({"learning_rate": "adaptive"}, ["learning_rate='adaptive'", "another"]),
+        (
+            {"learning_rate": "adaptive"},
+            ["learning_rate='adaptive'", "without warm_start"],
+        ),
     ],
     ids=str,
 )

@@ -175,7 +175,7 @@ def test_readme_examples_without_prompts_run(tmp_path, monkeypatch, capsys):
             exec(compile(padded, str(ROOT / "README.md"), "exec"), namespace)
     plt.close("all")
     printed = re.findall(r"accuracy.*: (.*)", capsys.readouterr().out)
-    assert len(printed) == 2
+    assert len(printed) == 3
     assert all(0.9 < float(accuracy) <= 1 for accuracy in printed)
 
 
