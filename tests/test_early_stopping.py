@@ -258,7 +258,7 @@ def test_the_refit_of_lbfgs_makes_as_many_iterations():
     n_epochs = min(round(1.5 * found.best_n_iter_), 200)
     assert found.n_iter_ == n_epochs
     expected = classifier(solver="lbfgs", early_stopping=False, max_iter=n_epochs)
-    with pytest.warns(UserWarning, match="TOTAL NO. OF ITERATIONS REACHED LIMIT"):
+    with pytest.warns(UserWarning, match="TOTAL NO. (OF|of) ITERATIONS REACHED LIMIT"):
         expected.fit(X, y)
     assert_same_weights(found, expected)
 
