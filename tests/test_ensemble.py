@@ -207,7 +207,9 @@ def test_scikit_learns_checks(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([RegularizedMLPEnsemble()])
+@parametrize_with_checks(
+    [RegularizedMLPEnsemble(RegularizedMLPClassifier((10,)), n_estimators=2)]
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_scikit_learns_checks_with_defaults(estimator, check):
