@@ -543,7 +543,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             target = self._target if goes_on else None
             data = training_set(rows, labels, sample_weight, target, self.class_weight)
             validation = self._validation_set(X_val, y_val, sample_weight_val, data)
-            unscaled = unscaled_text(self, data, HERE)
+            unscaled = None if goes_on else unscaled_text(self, data, HERE)
             task = FitTask(self, self._callback_data(X, rows, labels, sample_weight))
             before = self._before if goes_on else None
             trained = train(self, data, before, validation=validation, task=task)

@@ -146,6 +146,13 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter, X, y or a weight is out of range, or if a training diverges.
 
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends the training of a network.
+        UserWarning
+            If columns of X are not scaled.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris

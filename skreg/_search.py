@@ -388,6 +388,13 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         TypeError
             If an argument is unknown.
 
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends the training of a network.
+        UserWarning
+            If columns of X are not scaled.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris

@@ -118,6 +118,7 @@ def fit_networks(
     warn_of(first, told, unscaled, stacklevel=4)
 
 
+@without_advice()
 def fit_and_score_stack(
     models: Sequence[RegularizedMLPClassifier],
     X: Any,
@@ -130,30 +131,6 @@ def fit_and_score_stack(
     **scoring: Any,
 ) -> list[dict[str, Any]]:
     """Results of scikit-learn's function for each model, all fitted as one stack."""
-    with without_advice():
-        return _fit_and_score_stack(
-            models,
-            X,
-            y,
-            split,
-            arguments,
-            validation,
-            fit_params=fit_params,
-            **scoring,
-        )
-
-
-def _fit_and_score_stack(
-    models: Sequence[RegularizedMLPClassifier],
-    X: Any,
-    y: Any,
-    split: tuple[Array, Array],
-    arguments: Sequence[dict[str, Any]],
-    validation: dict[str, Any],
-    *,
-    fit_params: dict[str, Any],
-    **scoring: Any,
-) -> list[dict[str, Any]]:
     # A splitter may give any sequences.
     train, test = map(np.asarray, split)
     seconds = None

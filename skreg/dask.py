@@ -134,7 +134,7 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> Any
         task = FitTask(estimator, {"X": X, "y": y, "metadata": metadata})
         before = estimator._before if goes_on else None
         site = workers_of(client, estimator.activation, data.target.kind)
-        unscaled = unscaled_text(estimator, data, site)
+        unscaled = None if goes_on else unscaled_text(estimator, data, site)
         trained = train(estimator, data, before, task=task, site=site)
         estimator._keep_fit(trained, data.target)
     estimator._end_fit(trained.result, task, unscaled, stacklevel=5)

@@ -50,6 +50,15 @@ def test_the_name_of_the_column_is_told():
         classifier().fit(X, y)
 
 
+def test_a_warm_start_does_not_warn_again():
+    X, y = table()
+    X[:, 2] *= 1000
+    model = classifier(warm_start=True)
+    with pytest.warns(UserWarning, match="column 2 is"):
+        model.fit(X, y)
+    model.fit(X, y)
+
+
 def test_one_warning_tells_all():
     X, y = table()
     X[:, 1] *= 100
