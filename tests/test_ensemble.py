@@ -1,6 +1,7 @@
 """The mean of networks: against the networks one by one, and BaggingClassifier."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -314,3 +315,20 @@ def test_the_epochs_are_those_of_the_longest():
     assert len(set(epochs)) > 1
     assert model.n_iter_ == max(epochs)
     assert get_tags(model).input_tags.sparse
+
+
+def test_one_network_without_convergence_is_told_of():
+    X, y = table("two")
+    parameters = {"learning_rate": "constant", "tol": 1e-3, "n_iter_no_change": 3}
+
+    def fitted(max_iter):
+        one = network(**parameters, max_iter=max_iter, early_stopping=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = RegularizedMLPEnsemble(one, 4).fit(X, y)
+        converged = [found.converged_ for found in model.estimators_]
+        assert bool(caught) == (not all(converged))
+        return converged
+
+    several = [fitted(max_iter) for max_iter in range(5, 60, 3)]
+    assert any(0 < sum(converged) < 4 for converged in several)
