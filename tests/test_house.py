@@ -16,6 +16,7 @@ TABLE = [
     ["__init__"],
     ["__main__"],
     ["onnx", "dask"],
+    ["_versions"],
     ["_remote"],
     ["_partitions"],
     ["_displays"],
@@ -24,6 +25,8 @@ TABLE = [
     ["_ensemble"],
     ["_stacks"],
     ["_classifier"],
+    ["_exchange"],
+    ["_persistence"],
     ["_guards"],
     ["_training"],
     ["_runs"],
@@ -53,12 +56,16 @@ USERS_OF_THE_PACKAGE = {"__main__"}
 OPTIONAL = {
     "dask",
     "distributed",
+    "imblearn",
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "optuna",
     "pandas",
     "pyarrow",
+    "shap",
     "skl2onnx",
+    "skops",
     "torch",
 }
 MOST_LINES = 400

@@ -18,11 +18,16 @@ CORE = {"numpy", "scikit-learn", "scipy", "joblib", "threadpoolctl"}
 OPTIONAL = {
     "dask",
     "distributed",
+    "imblearn",
     "matplotlib",
     "onnx",
+    "onnxruntime",
+    "optuna",
     "pandas",
     "pyarrow",
+    "shap",
     "skl2onnx",
+    "skops",
     "torch",
 }
 TOP_LEVEL = {
@@ -109,7 +114,7 @@ def test_core_dependencies_of_the_installed_package(distribution):
 
 
 def test_extras(project):
-    assert {"plot", "distributed", "test", "docs", "bench", "dev"} <= set(
+    assert {"plot", "distributed", "onnx", "test", "docs", "bench", "dev"} <= set(
         project["optional-dependencies"]
     )
 
