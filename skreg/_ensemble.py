@@ -156,9 +156,11 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPEnsemble
+        >>> from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
         >>> X, y = load_iris(return_X_y=True)
-        >>> len(RegularizedMLPEnsemble(n_estimators=2).fit(X, y).estimators_)
+        >>> network = RegularizedMLPClassifier(max_iter=50)
+        >>> model = RegularizedMLPEnsemble(network, n_estimators=2).fit(X, y)
+        >>> len(model.estimators_)
         2
         """
         estimator = self._estimator
@@ -221,9 +223,11 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPEnsemble
+        >>> from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
         >>> X, y = load_iris(return_X_y=True)
-        >>> RegularizedMLPEnsemble(random_state=0).fit(X, y).predict(X[[0, 149]])
+        >>> network = RegularizedMLPClassifier(max_iter=50, random_state=0)
+        >>> model = RegularizedMLPEnsemble(network, n_estimators=2).fit(X, y)
+        >>> model.predict(X[[0, 149]])
         array([0, 2])
         """
         decisions = self.decision_function(X)
@@ -256,9 +260,10 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPEnsemble
+        >>> from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = RegularizedMLPEnsemble(n_estimators=2, random_state=0).fit(X, y)
+        >>> network = RegularizedMLPClassifier(max_iter=50, random_state=0)
+        >>> model = RegularizedMLPEnsemble(network, n_estimators=2).fit(X, y)
         >>> model.predict_proba(X[:5]).shape
         (5, 3)
         """
@@ -293,9 +298,10 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPEnsemble
+        >>> from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = RegularizedMLPEnsemble(n_estimators=2, random_state=0).fit(X, y)
+        >>> network = RegularizedMLPClassifier(max_iter=50, random_state=0)
+        >>> model = RegularizedMLPEnsemble(network, n_estimators=2).fit(X, y)
         >>> model.predict_log_proba(X[:5]).shape
         (5, 3)
         """
@@ -326,9 +332,10 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPEnsemble
+        >>> from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = RegularizedMLPEnsemble(n_estimators=2, random_state=0).fit(X, y)
+        >>> network = RegularizedMLPClassifier(max_iter=50, random_state=0)
+        >>> model = RegularizedMLPEnsemble(network, n_estimators=2).fit(X, y)
         >>> model.decision_function(X[:5]).argmax(axis=1)
         array([0, 0, 0, 0, 0])
         """

@@ -171,6 +171,7 @@ def initial(estimator, X, y, sample_weight=None):
 # What it is for ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["breast cancer", "digits"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_defaults_reach_an_accuracy_of_0_965(data):
@@ -629,6 +630,7 @@ def test_what_is_dropped_learns_nothing():
     np.testing.assert_allclose(second.intercepts_[1], 0, atol=1e-290)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_prob", [0.5, (0.4, 0.6)])
 def test_dropout_does_not_change_the_mean_gradient(keep_prob):
     """It is inverted: where the loss is all but linear in the hidden units, the mean

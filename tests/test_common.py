@@ -18,6 +18,8 @@ EXACT_WEIGHTS = [
     "check_sample_weight_equivalence_on_sparse_data",
 ]
 EXACT = [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
+# The others are checked with the slow tests.
+QUICK = [{}, {"solver": "lbfgs"}, {"keep_prob": 0.8}]
 
 
 # Each fit of these networks has exact weights, so the search has them too.
@@ -41,7 +43,7 @@ def expected_failed_checks(estimator):
 
 
 @parametrize_with_checks(
-    [RegularizedMLPClassifier(**parameters) for parameters in EXACT + BY_CHANCE],
+    [RegularizedMLPClassifier(**parameters) for parameters in QUICK],
     expected_failed_checks=expected_failed_checks,
 )
 # The checks set max_iter to a few epochs; scikit-learn's own tests ignore this too.
@@ -49,6 +51,21 @@ def expected_failed_checks(estimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        RegularizedMLPClassifier(**parameters)
+        for parameters in EXACT + BY_CHANCE
+        if parameters not in QUICK
+    ],
+    expected_failed_checks=expected_failed_checks,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+def test_scikit_learns_checks_of_other_settings(estimator, check):
     check(estimator)
 
 

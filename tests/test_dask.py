@@ -590,6 +590,7 @@ def test_early_stopping_is_on_from_100_rows_that_have_a_weight():
     assert fit(lbfgs, X, y).validation_scores_ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_splits_in_step_and_a_refit_on_all_rows(kind, client):
     """In full batch, each training is that of a local fit on the same rows."""
@@ -666,6 +667,7 @@ def test_without_a_refit_there_is_one_split_and_its_best_epoch(client):
         fit(model, X, y, rows=50)
 
 
+@pytest.mark.slow
 def test_verbose_tells_the_splits_and_the_refit(capsys):
     X, y = make_data(n=120)
     model = make_model(**DEFAULTS | {"n_validation_splits": 4}, verbose=True)
@@ -719,6 +721,7 @@ class Killer:
         """Nothing is kept back."""
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_does_not_lose_the_fit():
     X, y = make_data(n=120)
     model = make_model(batch_size=60, keep_prob=0.9, max_iter=4, verbose=True)

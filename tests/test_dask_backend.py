@@ -24,6 +24,9 @@ SETTINGS = {
 }
 SEARCH = {"scoring": "neg_log_loss", "cv": 4}
 
+# The processes of the cluster take seconds to start.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster():

@@ -529,6 +529,7 @@ def demo_run(tmp_path_factory):
     return picture, done
 
 
+@pytest.mark.slow
 def test_the_four_networks(demo_run):
     stdout = demo_run[1].stdout
     rows = table_of(stdout)
@@ -546,6 +547,7 @@ def test_the_four_networks(demo_run):
     assert re.search(r"lambd=(0\.3|1), keep_prob=(0\.9|1)$", stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lambd", "keep_prob"),
     [("unregularised", 0, 1), ("L2 and dropout", 4, 0.5)],
@@ -574,6 +576,7 @@ def test_the_rows_are_those_of_their_networks(demo_run, name, lambd, keep_prob):
     assert table_of(demo_run[1].stdout)[name] == pytest.approx(expected, abs=6e-4)
 
 
+@pytest.mark.slow
 def test_progress_of_the_bundled_run(demo_run):
     err = demo_run[1].stderr
     for name in command.NETWORKS:
@@ -583,6 +586,7 @@ def test_progress_of_the_bundled_run(demo_run):
     assert "Warning" not in err
 
 
+@pytest.mark.slow
 def test_the_picture(demo_run):
     image = pytest.importorskip("matplotlib.image")
     picture, done = demo_run
@@ -629,6 +633,7 @@ def test_help(capsys):
     assert err == ""
 
 
+@pytest.mark.slow
 def test_the_program_on_a_table_and_its_model_elsewhere(tmp_path):
     rows = [[i % 2 + i / 100, "ab"[i % 2]] for i in range(40)]
     write_csv(tmp_path / "t.csv", [["x", "y"], *rows])

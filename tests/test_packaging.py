@@ -168,6 +168,7 @@ def test_readme_has_the_two_commands():
     assert marked == [test]
 
 
+@pytest.mark.slow
 def test_readme_examples_without_prompts_run(tmp_path, monkeypatch, capsys):
     # pytest's doctest runs those that have prompts (>>>).
     monkeypatch.chdir(tmp_path)

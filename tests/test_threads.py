@@ -98,10 +98,10 @@ def test_another_thread_leaves_the_number_alone():
     [
         ((4,), "full", 20, False, 1),
         ((2000,), "full", 20, False, 3),
-        ((40, 500), "full", 20, False, 3),
+        pytest.param((40, 500), "full", 20, False, 3, marks=pytest.mark.slow),
         ((300, 2), "full", 20, False, 1),
         ((2000,), 20, 20, False, 1),
-        ((20,), "full", 3000, False, 3),
+        pytest.param((20,), "full", 3000, False, 3, marks=pytest.mark.slow),
         ((20,), "full", 3000, True, 1),
     ],
 )
