@@ -59,7 +59,7 @@ class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         The number of columns of X.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the columns of X, where all are strings.
 
     See Also

@@ -172,7 +172,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
     n_features_in_ : int
         The number of columns of X.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the columns of X, where all are strings.
 
     See Also
