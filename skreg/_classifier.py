@@ -36,7 +36,7 @@ from skreg._observers import CallbackSupport, FitTask
 from skreg._parameters import Layer
 from skreg._problem import HERE, dropout, model_attributes
 from skreg._runs import Before, Trained
-from skreg._settings import keep_prob_by_layer, random_streams
+from skreg._settings import SOLVERS, keep_prob_by_layer, random_streams
 from skreg._solvers import Result
 from skreg._training import train
 
@@ -363,7 +363,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         "input_keep_prob": [Interval(Real, 0, 1, closed="right")],
         "max_norm": [Interval(Real, 0, np.inf, closed="neither"), None],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions(SOLVERS)],
         "batch_size": [
             StrOptions({"auto", "full"}),
             Interval(Integral, 1, None, closed="left"),

@@ -1,14 +1,15 @@
 """SGD, Adam and the learning-rate schedules, on one flat vector θ.
 
 An optimiser changes θ in place, block by block, so that each block stays in the
-cache through all the lines of the formula.
+cache through all the lines of the formula. ``OPTIMIZERS`` has them by the names that
+the parameter ``solver`` takes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,36 @@ from skreg._parameters import Layer, blocks, blocks_with_scratch, numbers
 Array = NDArray[Any]
 
 
-class _Optimizer:
-    """What the optimisers share: their state, to be taken out and put back."""
+class Optimizer:
+    """What the optimisers share: their state, their steps, and their blocks.
 
-    n_steps: int
-    moments: Array  # (n_moments, ..., n_parameters)
+    Each sets its constants and then calls ``__init__``. Its formula is ``_update``,
+    which yields the calls of one block of θ, the gradient, the moments and scratch.
+    """
+
+    def __init__(self, theta: Array, gradient: Array, n_moments: int) -> None:
+        self.n_steps = 0
+        self.moments = np.zeros((n_moments, *theta.shape), theta.dtype)
+        self._rate = _rate_of_each(theta)
+        self._plan = plan(
+            call
+            for block in blocks_with_scratch(theta, gradient, *self.moments)
+            for call in self._update(*block)
+        )
+
+    _update: Callable[..., Calls]
+
+    def step(self, learning_rate: float | Array) -> None:
+        """Move θ once along the gradient that is in its vector now.
+
+        The learning rate is one number, or an array (..., 1) for a stack.
+        """
+        self.n_steps += 1
+        self._rate[...] = self._rate_of_step(learning_rate)
+        run_plan(self._plan)
+
+    def _rate_of_step(self, learning_rate: float | Array) -> float | Array:
+        return learning_rate
 
     def resume(
         self,
@@ -37,7 +63,7 @@ class _Optimizer:
             moment[...] = saved
 
 
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """v = momentum v - η g; θ += v, or θ += momentum v - η g with Nesterov's.
 
     The rules of ``MLPClassifier``. With ``momentum=0`` it is θ -= η g.
@@ -48,24 +74,18 @@ class SGD(_Optimizer):
     ) -> None:
         self.momentum = momentum
         self.nesterov = nesterov
-        self.n_steps = 0
-        self.moments = np.zeros((1, *theta.shape), theta.dtype)
         (self._momentum,) = numbers(theta, momentum)
-        self._rate = _rate_of_each(theta)
-        self._plan = plan(
-            call
-            for block in blocks_with_scratch(theta, gradient, *self.moments)
-            for call in self._update(*block)
+        super().__init__(theta, gradient, n_moments=1)
+
+    @classmethod
+    def of(cls, settings: Any, theta: Array, gradient: Array) -> Self:
+        """As the estimator's parameters say."""
+        return cls(
+            theta,
+            gradient,
+            momentum=settings.momentum,
+            nesterov=settings.nesterovs_momentum,
         )
-
-    def step(self, learning_rate: float | Array) -> None:
-        """Move θ once along the gradient that is in its vector now.
-
-        The learning rate is one number, or an array (..., 1) for a stack.
-        """
-        self.n_steps += 1
-        self._rate[...] = learning_rate
-        run_plan(self._plan)
 
     def _update(
         self, theta: Array, gradient: Array, velocity: Array, scaled: Array
@@ -84,7 +104,7 @@ class SGD(_Optimizer):
             yield np.add, theta, velocity, theta
 
 
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """m = β1 m + (1 - β1) g, v = β2 v + (1 - β2) g², θ -= η_t m / (√v + ε).
 
     η_t = η √(1 - β2ᵗ) / (1 - β1ᵗ) (Kingma and Ba 2015, end of section 2), as in
@@ -104,18 +124,22 @@ class Adam(_Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.moments = np.zeros((2, *theta.shape), theta.dtype)
-        self.n_steps = 0
         root = math.sqrt(1 - beta_2)
         self._factor = (1 - beta_1) / root
         self._beta_1, self._beta_2, self._epsilon = numbers(
             theta, beta_1, beta_2, epsilon / root
         )
-        self._rate = _rate_of_each(theta)
-        self._plan = plan(
-            call
-            for block in blocks_with_scratch(theta, gradient, *self.moments)
-            for call in self._update(*block)
+        super().__init__(theta, gradient, n_moments=2)
+
+    @classmethod
+    def of(cls, settings: Any, theta: Array, gradient: Array) -> Self:
+        """As the estimator's parameters say."""
+        return cls(
+            theta,
+            gradient,
+            beta_1=settings.beta_1,
+            beta_2=settings.beta_2,
+            epsilon=settings.epsilon,
         )
 
     def resume(
@@ -135,16 +159,10 @@ class Adam(_Optimizer):
                 # The factor that the moments are kept without has changed.
                 moment *= (1 - then) / (1 - now)
 
-    def step(self, learning_rate: float | Array) -> None:
-        """Move θ once along the gradient that is in its vector now.
-
-        The learning rate is one number, or an array (..., 1) for a stack.
-        """
-        self.n_steps += 1
+    def _rate_of_step(self, learning_rate: float | Array) -> float | Array:
         t = self.n_steps
         corrected = math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        self._rate[...] = learning_rate * corrected * self._factor
-        run_plan(self._plan)
+        return learning_rate * corrected * self._factor
 
     def _update(
         self, theta: Array, gradient: Array, first: Array, second: Array, scratch: Array
@@ -159,6 +177,13 @@ class Adam(_Optimizer):
         yield np.divide, first, scratch, scratch
         yield np.multiply, scratch, self._rate, scratch
         yield np.subtract, theta, scratch, theta
+
+
+# Each makes its optimiser for a θ and its gradient, as the estimator's parameters say.
+OPTIMIZERS: dict[str, Callable[[Any, Array, Array], Optimizer]] = {
+    "sgd": SGD.of,
+    "adam": Adam.of,
+}
 
 
 def _rate_of_each(theta: Array) -> Array:

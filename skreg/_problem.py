@@ -21,7 +21,7 @@ from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
 from skreg._network import chunk_rows, networks_at_once
 from skreg._objective import Objective
-from skreg._optimizers import SGD, Adam, limit_incoming_norms
+from skreg._optimizers import OPTIMIZERS, limit_incoming_norms
 from skreg._parameters import Layer, Layout, initial_theta
 from skreg._settings import (
     Streams,
@@ -250,7 +250,7 @@ def stack_of(problem: Problem, theta: Array) -> Stack:
     settings, objective = problem.settings, objective_of(problem, theta)
     return Stack(
         objective,
-        _optimizer(settings, objective),
+        OPTIMIZERS[settings.solver](settings, objective.theta, objective.gradient),
         _max_norm(settings, objective),
         **scores_of(problem, objective),
     )
@@ -280,23 +280,6 @@ def dropout(
     if settings.input_keep_prob < 1:
         drop_inputs = InputMasks(settings.input_keep_prob, streams.input_masks)
     return {"fill_masks": fill_masks, "drop_inputs": drop_inputs}
-
-
-def _optimizer(settings: Any, objective: Objective) -> SGD | Adam:
-    if settings.solver == "sgd":
-        return SGD(
-            objective.theta,
-            objective.gradient,
-            momentum=settings.momentum,
-            nesterov=settings.nesterovs_momentum,
-        )
-    return Adam(
-        objective.theta,
-        objective.gradient,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-    )
 
 
 def batches_of(problem: Problem) -> Any:

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skreg._optimizers import OPTIMIZERS
+
+SOLVERS = {"lbfgs", *OPTIMIZERS}
+
 
 def hidden_layers(sizes: int | ArrayLike) -> tuple[int, ...]:
     """``hidden_layer_sizes`` as a tuple of at least one positive int."""

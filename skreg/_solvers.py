@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
 from skreg._objective import Batch, Objective
-from skreg._optimizers import SGD, Adam, flush_subnormals, learning_rate_at
+from skreg._optimizers import Optimizer, flush_subnormals, learning_rate_at
 from skreg._stopping import Plateau
 
 Array = NDArray[Any]
@@ -131,7 +131,7 @@ class Stack(NamedTuple):
     """
 
     objective: Objective
-    optimizer: SGD | Adam
+    optimizer: Optimizer
     constrain: Callable[[], None] | None = None
     validate: Score | None = None
     train_score: Score | None = None

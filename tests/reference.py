@@ -18,12 +18,12 @@ Columns are samples: ``X`` is (n_x, m), ``Y`` is (1, m), (n_labels, m) or, one-h
 with ``Wl`` (n_l, n_(l-1)) and ``bl`` (n_l, 1), for any number of hidden layers from
 one up. No function changes what it is given.
 
-``activation`` is ``"identity"``, ``"logistic"``, ``"tanh"`` or ``"relu"``. ``output``
-is ``"logistic"`` (a sigmoid for each row: binary with one row, multilabel with more) or
-``"softmax"``. ``masks`` is None (no dropout) or a list with one 0/1 array (n_l, m) for
-each hidden layer; a layer whose entry is None has no dropout and is not rescaled.
-``keep_prob`` is one float or one for each hidden layer; ``lambd`` is one float or one
-for each weight matrix, the output layer's included.
+``activation`` is one of ``ACTIVATIONS``. ``output`` is ``"logistic"`` (a sigmoid for
+each row: binary with one row, multilabel with more) or ``"softmax"``. ``masks`` is None
+(no dropout) or a list with one 0/1 array (n_l, m) for each hidden layer; a layer whose
+entry is None has no dropout and is not rescaled. ``keep_prob`` is one float or one for
+each hidden layer; ``lambd`` is one float or one for each weight matrix, the output
+layer's included.
 """
 
 import math
@@ -103,30 +103,23 @@ def softmax(Z):
     return A
 
 
+# g(Z) and g'(Z), from Z itself; that of ReLU is 0 at 0.
+ACTIVATIONS = {
+    "identity": (lambda Z: np.array(Z), lambda Z: np.ones_like(Z)),
+    "logistic": (sigmoid, lambda Z: sigmoid(Z) * sigmoid(-Z)),
+    "tanh": (np.tanh, lambda Z: 1 - np.tanh(Z) ** 2),
+    "relu": (lambda Z: np.maximum(Z, 0.0), lambda Z: (Z > 0).astype(float)),
+}
+
+
 def activate(Z, activation):
     """g(Z)."""
-    if activation == "identity":
-        return np.array(Z)
-    if activation == "logistic":
-        return sigmoid(Z)
-    if activation == "tanh":
-        return np.tanh(Z)
-    if activation == "relu":
-        return np.maximum(Z, 0.0)
-    raise ValueError(f"unknown activation {activation!r}")
+    return ACTIVATIONS[activation][0](Z)
 
 
 def activation_derivative(Z, activation):
-    """g'(Z), from Z itself; that of ReLU is 0 at 0."""
-    if activation == "identity":
-        return np.ones_like(Z)
-    if activation == "logistic":
-        return sigmoid(Z) * sigmoid(-Z)
-    if activation == "tanh":
-        return 1 - np.tanh(Z) ** 2
-    if activation == "relu":
-        return (Z > 0).astype(float)
-    raise ValueError(f"unknown activation {activation!r}")
+    """g'(Z)."""
+    return ACTIVATIONS[activation][1](Z)
 
 
 # Forward -----------------------------------------------------------------------------

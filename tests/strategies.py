@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 KINDS = ["binary", "multilabel", "multiclass"]
-ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
+ACTIVATIONS = list(reference.ACTIVATIONS)
 
 # No |Z| of a hidden ReLU layer is below it, whatever is drawn.
 MARGIN = 0.02
