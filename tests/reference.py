@@ -114,11 +114,15 @@ ACTIVATIONS = {
 
 def activate(Z, activation):
     """g(Z)."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}")
     return ACTIVATIONS[activation][0](Z)
 
 
 def activation_derivative(Z, activation):
     """g'(Z)."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}")
     return ACTIVATIONS[activation][1](Z)
 
 
