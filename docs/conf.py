@@ -1,29 +1,27 @@
 """How Sphinx builds the site: ``python -m sphinx -W -b html docs docs/_build/html``.
 
 Nothing is fetched, neither when the site is built nor when it is read. So there are no
-links into the pages of other projects by intersphinx, which loads their inventories; and
-formulas are MathML, which browsers show by themselves, in place of MathJax, which comes
-from a server. The theme brings its fonts and icons.
+links into the pages of other projects by intersphinx, which loads their inventories.
+Formulas are MathML, which browsers show by themselves: MathJax, Sphinx's default, would
+come from a server. The theme brings its own fonts and icons.
 """
 
 import sys
-import warnings
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
-HERE = Path(__file__).resolve().parent
 # The package of this checkout, installed or not.
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import skreg  # noqa: E402
+import skreg
 
 project = "skreg"
 author = "the skreg developers"
-project_copyright = author
 version = release = skreg.__version__
 
 extensions = [
@@ -35,43 +33,31 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "benchmarks", "examples"]
-# A docstring inherited from scikit-learn names a term of scikit-learn's glossary.
+templates_path = ["_templates"]
+# Docstrings that come from scikit-learn name terms of its glossary.
 suppress_warnings = ["ref.term"]
 
-# Pages ---------------------------------------------------------------------------------
-
-# Formulas between dollars and in fences, as repository hosts show them too.
+# Pages: Markdown that repository hosts show as well. Formulas stand between dollars or
+# in fences, and page.md#a-heading finds headings down to the third level.
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
-# `page.md#a-heading` finds headings down to this level.
 myst_heading_anchors = 3
 
-# Reference -----------------------------------------------------------------------------
-
+# Reference: each class has a page of its own, with its members below it.
 autosummary_generate = True
-autodoc_default_options = {"members": True, "member-order": "bysource"}
-# The docstrings say the types.
-autodoc_typehints = "none"
-# The members stand below their class, from autodoc.
+autodoc_default_options = {"member-order": "bysource"}
+autodoc_typehints = "none"  # the docstrings say the types
 numpydoc_show_class_members = False
 
-# Gallery -------------------------------------------------------------------------------
-
+# Gallery: each script of docs/examples is run, and one that fails fails the build.
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"plot_",
-    # A failing example fails the build.
-    "abort_on_example_error": False,
-    "only_warn_on_example_error": False,
     "download_all_examples": False,
-    "show_memory": False,
     "write_computation_times": False,
 }
 
-# Looks ---------------------------------------------------------------------------------
-
-templates_path = ["_templates"]
+# Looks
 html_theme = "pydata_sphinx_theme"
 html_title = f"skreg {release}"
 html_static_path = ["_static"]
@@ -80,34 +66,29 @@ html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "skreg"},
     "header_links_before_dropdown": 6,
-    "navigation_with_keys": False,
     "show_toc_level": 2,
-    "footer_start": ["copyright"],
-    "footer_end": ["sphinx-version"],
+    "footer_start": ["sphinx-version"],
+    "footer_end": ["theme-version"],
 }
 
+# Formulas, by docutils' translator from LaTeX to MathML.
+html_math_renderer = "mathml"
+logger = logging.getLogger(__name__)
 
-def _mathml(self, node, *, as_block):
-    """Write a formula as MathML, by docutils' own translator from LaTeX."""
+
+def write_mathml(writer, node, *, as_block):
     try:
-        written = tex2mathml(node.astext(), as_block=as_block)
+        formula = tex2mathml(node.astext(), as_block=as_block)
     except MathError as error:
-        # With -W the build fails here.
-        import sphinx.util.logging
-
-        log = sphinx.util.logging.getLogger(__name__)
-        log.warning("formula %r: %s", node.astext(), error, location=node)
-        written = f"<code>{escape(node.astext())}</code>"
-    self.body.append(f'<div class="math">{written}</div>' if as_block else written)
+        logger.warning("formula %r: %s", node.astext(), error, location=node)
+        formula = f"<code>{escape(node.astext())}</code>"
+    writer.body.append(f'<div class="math">{formula}</div>' if as_block else formula)
     raise nodes.SkipNode
 
 
 def setup(app):
     app.add_html_math_renderer(
         "mathml",
-        (lambda self, node: _mathml(self, node, as_block=False), None),
-        (lambda self, node: _mathml(self, node, as_block=True), None),
+        (lambda writer, node: write_mathml(writer, node, as_block=False), None),
+        (lambda writer, node: write_mathml(writer, node, as_block=True), None),
     )
-
-
-html_math_renderer = "mathml"
