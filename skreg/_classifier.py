@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import Tags, check_scalar
@@ -21,13 +20,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skreg._activations import ACTIVATIONS
 from skreg._advice import unscaled_text, warn_of
 from skreg._data import (
+    FLOATS,
     Target,
-    TrainingSet,
-    check_y,
+    checked_rows,
+    held_out_rows,
     infer_target,
     target_of_classes,
     training_set,
-    validation_set,
 )
 from skreg._guards import available_if_incremental, unchanged_on_error
 from skreg._loss import OUTPUTS, Output
@@ -41,8 +40,6 @@ from skreg._solvers import Result
 from skreg._training import train
 
 Array = NDArray[Any]
-
-_FLOATS = (np.float64, np.float32)
 
 
 class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
@@ -539,10 +536,10 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         """
         with unchanged_on_error(self):
             goes_on = self.warm_start and hasattr(self, "coefs_")
-            rows, labels = self._validated(X, y, reset=not goes_on)
+            rows, labels = checked_rows(self, X, y, reset=not goes_on)
             target = self._target if goes_on else None
             data = training_set(rows, labels, sample_weight, target, self.class_weight)
-            validation = self._validation_set(X_val, y_val, sample_weight_val, data)
+            validation = held_out_rows(self, data, X_val, y_val, sample_weight_val)
             unscaled = None if goes_on else unscaled_text(self, data, HERE)
             task = FitTask(self, self._callback_data(X, rows, labels, sample_weight))
             before = self._before if goes_on else None
@@ -635,7 +632,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
             if goes_on:
                 n_iter, loss_curve = self.n_iter_, self.loss_curve_
                 best_loss = math.inf if self.best_loss_ is None else self.best_loss_
-            rows, labels = self._validated(X, y, reset=not goes_on)
+            rows, labels = checked_rows(self, X, y, reset=not goes_on)
             target = self._target_of_partial_fit(labels, classes)
             data = training_set(rows, labels, sample_weight, target, self.class_weight)
             before = self._before if goes_on else None
@@ -653,58 +650,6 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         if unscaled is not None:
             warnings.warn(unscaled, stacklevel=3)
         return self
-
-    def _validated(
-        self, X: ArrayLike, y: ArrayLike, *, reset: bool, dtype: Any = _FLOATS
-    ) -> tuple[Any, Array]:
-        try:
-            rows, labels = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                dtype=dtype,
-                order="C",
-                multi_output=True,
-                reset=reset,
-            )
-        except ValueError as error:
-            if str(error).startswith("Input contains NaN"):
-                # scikit-learn leaves the name out where y is an object array.
-                raise ValueError(f"In y: {error}") from error
-            raise
-        if issparse(rows) and not rows.has_canonical_format:
-            # Dropout of the inputs takes each stored value for one of X.
-            rows = rows.copy()
-            rows.sum_duplicates()
-        return rows, check_y(labels)
-
-    def _validation_set(
-        self,
-        X_val: ArrayLike | None,
-        y_val: ArrayLike | None,
-        sample_weight_val: ArrayLike | None,
-        training: TrainingSet,
-    ) -> TrainingSet | None:
-        if X_val is None and y_val is None and sample_weight_val is None:
-            return None
-        if X_val is None or y_val is None:
-            raise ValueError(
-                "X_val and y_val go together, and sample_weight_val with them: give "
-                "both, or none."
-            )
-        if not self.early_stopping:
-            raise ValueError(
-                "X_val and y_val are for early stopping, but early_stopping=False. "
-                "Set early_stopping=True, or leave them out."
-            )
-        try:
-            rows, labels = self._validated(
-                X_val, y_val, reset=False, dtype=training.X.dtype
-            )
-        except ValueError as error:
-            raise ValueError(f"In X_val and y_val: {error}") from None
-        return validation_set(rows, labels, sample_weight_val, training)
 
     def _callback_data(
         self, X: Any, rows: Any, labels: Array, sample_weight: ArrayLike | None
@@ -918,7 +863,7 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
         """Validated rows, and the layers in their dtype."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
-        rows = validate_data(self, X, accept_sparse="csr", dtype=_FLOATS, reset=False)
+        rows = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         dtype = rows.dtype
         layers = [
             Layer(

@@ -14,9 +14,12 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.random import sample_without_replacement
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 Array = NDArray[Any]
+
+# The types that are computed in as they are; others become the first.
+FLOATS = (np.float64, np.float32)
 
 # Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
 _ROWS_AT_A_TIME = 2**16
@@ -75,6 +78,36 @@ class Target(NamedTuple):
             return decisions.astype(np.int64)
         decoded: Array = self.classes[decisions.astype(np.intp)]
         return decoded
+
+
+def checked_rows(
+    estimator: Any, X: ArrayLike, y: ArrayLike, *, reset: bool, dtype: Any = FLOATS
+) -> tuple[Any, Array]:
+    """X and y as arrays that an estimator can be fitted to.
+
+    The columns of X are noted in the estimator (``reset``), or are as they were.
+    """
+    try:
+        rows, labels = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=dtype,
+            order="C",
+            multi_output=True,
+            reset=reset,
+        )
+    except ValueError as error:
+        if str(error).startswith("Input contains NaN"):
+            # scikit-learn leaves the name out where y is an object array.
+            raise ValueError(f"In y: {error}") from error
+        raise
+    if issparse(rows) and not rows.has_canonical_format:
+        # Dropout of the inputs takes each stored value for one of X.
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows, check_y(labels)
 
 
 def target_of_classes(classes: Array) -> Target:
@@ -431,6 +464,35 @@ def _codes(target: Target, y: Array, rows: Array | None) -> Array:
     codes = np.zeros((len(y), *kept.shape[1:]), dtype=kept.dtype)
     codes[rows] = kept
     return codes
+
+
+def held_out_rows(
+    estimator: Any,
+    training: TrainingSet,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
+) -> TrainingSet | None:
+    """The rows for validation as ``fit`` of the estimator takes them."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError(
+            "X_val and y_val go together, and sample_weight_val with them: give both, "
+            "or none."
+        )
+    if not estimator.early_stopping:
+        raise ValueError(
+            "X_val and y_val are for early stopping, but early_stopping=False. Set "
+            "early_stopping=True, or leave them out."
+        )
+    try:
+        rows, labels = checked_rows(
+            estimator, X_val, y_val, reset=False, dtype=training.X.dtype
+        )
+    except ValueError as error:
+        raise ValueError(f"In X_val and y_val: {error}") from None
+    return validation_set(rows, labels, sample_weight_val, training)
 
 
 def validation_set(

@@ -26,6 +26,7 @@ from skreg._data import (
     TrainingSet,
     check_class_weighted,
     check_total,
+    checked_rows,
     class_counts,
     class_factors,
     encoded_set,
@@ -195,7 +196,7 @@ def _checked(index: int, X: Any, y: Any, sample_weight: Any = None) -> _Checked:
         if not X.shape[0]:
             return _Checked(index)
         model = RegularizedMLPClassifier()
-        rows, labels = model._validated(X, y, reset=True)
+        rows, labels = checked_rows(model, X, y, reset=True)
         weight = None
         if sample_weight is not None:
             weight = np.asarray(sample_weight)

@@ -32,6 +32,7 @@ from sklearn.utils.validation import _check_method_params
 
 from skreg._advice import unscaled_text, without_advice
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._data import held_out_rows
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._guards import unchanged_on_error
 from skreg._observers import SearchTask
@@ -47,7 +48,7 @@ from skreg._settings import (
     lambd_by_layer,
     random_streams,
 )
-from skreg._stacks import fit_and_score_stack, held_out_rows, validated
+from skreg._stacks import fit_and_score_stack, validated
 
 Array = NDArray[Any]
 

@@ -17,7 +17,13 @@ from sklearn.utils.validation import _check_method_params
 
 from skreg._advice import unscaled_text, warn_of, without_advice
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._data import Target, TrainingSet, training_set
+from skreg._data import (
+    Target,
+    TrainingSet,
+    checked_rows,
+    held_out_rows,
+    training_set,
+)
 from skreg._problem import HERE, stack_size
 from skreg._runs import Trained
 from skreg._training import train, train_together
@@ -32,19 +38,8 @@ def validated(
     sample_weight: ArrayLike | None = None,
 ) -> TrainingSet:
     """The rows as ``fit`` of the model takes them; their columns are noted in it."""
-    rows, labels = model._validated(X, y, reset=True)
+    rows, labels = checked_rows(model, X, y, reset=True)
     return training_set(rows, labels, sample_weight, None, model.class_weight)
-
-
-def held_out_rows(
-    model: RegularizedMLPClassifier,
-    training: TrainingSet,
-    X_val: ArrayLike | None = None,
-    y_val: ArrayLike | None = None,
-    sample_weight_val: ArrayLike | None = None,
-) -> TrainingSet | None:
-    """The rows for validation as ``fit`` of the model takes them."""
-    return model._validation_set(X_val, y_val, sample_weight_val, training)
 
 
 def _fit_together(
