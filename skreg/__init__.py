@@ -12,12 +12,14 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_loss``, ``_activations`` and ``_dropout``) → ``_parameters`` (the flat vector θ) and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
 the documents' functions, on the same engine; ``_displays`` draws what a search
-found. ``dask`` trains on a cluster: its rows (``_partitions``) and its objective
-(``_remote``) go to the same solvers. A file imports only files further down the table
-in ``tests/test_house.py``.
+found, and ``_curves`` how a network was trained and its weights (both with
+``_drawing``). ``dask`` trains on a cluster: its rows (``_partitions``) and its
+objective (``_remote``) go to the same solvers. A file imports only files further down
+the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._curves import LossCurveDisplay, WeightDistributionDisplay
 from skreg._displays import RegularizationGridDisplay
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._search import RegularizedMLPClassifierCV
@@ -25,9 +27,11 @@ from skreg._search import RegularizedMLPClassifierCV
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "LossCurveDisplay",
     "RegularizationGridDisplay",
     "RegularizedMLPClassifier",
     "RegularizedMLPClassifierCV",
     "RegularizedMLPEnsemble",
+    "WeightDistributionDisplay",
     "__version__",
 ]

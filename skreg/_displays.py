@@ -1,4 +1,4 @@
-"""Pictures, in the style of scikit-learn's displays."""
+"""The picture of a search, in the style of scikit-learn's displays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+
+from skreg._drawing import keywords, pyplot
 
 Array = NDArray[Any]
 Value = float | tuple[float, ...]
@@ -62,6 +64,8 @@ class RegularizationGridDisplay:
 
     See Also
     --------
+    LossCurveDisplay : The losses of a training.
+    WeightDistributionDisplay : What the penalty does to the weights.
     sklearn.model_selection.ValidationCurveDisplay : The scores over one parameter.
 
     Examples
@@ -156,12 +160,7 @@ class RegularizationGridDisplay:
         ValueError
             If ``mean_scores`` has another shape than the values ask for.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise ImportError(
-                'no picture without matplotlib: pip install "skreg[plot]"'
-            ) from error
+        plt = pyplot()
         scores = np.asarray(self.mean_scores, dtype=float)
         shape = len(self.lambds), len(self.keep_probs)
         if scores.shape != shape:
@@ -171,7 +170,7 @@ class RegularizationGridDisplay:
             )
         if ax is None:
             # Else labels that are long or turned would be cut off.
-            _, ax = pyplot.subplots(layout="tight")
+            _, ax = plt.subplots(layout="tight")
         # Square cells would make a thin strip of a grid with one row or column.
         image = {"interpolation": "nearest", "aspect": "auto", "cmap": cmap}
         self.ax_, self.figure_ = ax, ax.figure
@@ -195,7 +194,7 @@ class RegularizationGridDisplay:
 
     def _write(self, scores: Array, form: str, text_kw: dict[str, Any]) -> Array:
         """Write each score into its cell, in black or white."""
-        from matplotlib import cbook, colors, text
+        from matplotlib import colors, text
 
         rgba = self.im_.to_rgba(np.ma.masked_invalid(scores), self.im_.get_alpha())
         ground = np.array(colors.to_rgb(self.ax_.get_facecolor()))
@@ -208,13 +207,14 @@ class RegularizationGridDisplay:
                 "color": "white" if dark[i, j] else "black",
             }
             string = "" if np.isnan(score) else format(score, form)
-            keywords = default | cbook.normalize_kwargs(text_kw, text.Text)
-            texts[i, j] = self.ax_.text(j, i, string, **keywords)
+            texts[i, j] = self.ax_.text(
+                j, i, string, **keywords(default, text_kw, text.Text)
+            )
         return texts
 
     def _frame(self, i: int, j: int, best_kw: dict[str, Any]) -> Any:
         """Put a frame around the cell in row i and column j."""
-        from matplotlib import cbook, patches
+        from matplotlib import patches
 
         # At the border of the picture half of the line stands outside of the axes.
         default: dict[str, Any] = {
@@ -224,10 +224,8 @@ class RegularizationGridDisplay:
             "clip_on": False,
             "zorder": 3,
         }
-        keywords = default | cbook.normalize_kwargs(best_kw, patches.Rectangle)
-        return self.ax_.add_patch(
-            patches.Rectangle((j - 0.5, i - 0.5), 1, 1, **keywords)
-        )
+        style = keywords(default, best_kw, patches.Rectangle)
+        return self.ax_.add_patch(patches.Rectangle((j - 0.5, i - 0.5), 1, 1, **style))
 
     @classmethod
     def from_estimator(

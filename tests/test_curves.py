@@ -1,0 +1,780 @@
+"""Displays of a network: each line and each bar is what the network has."""
+
+import math
+import sys
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss, make_scorer
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skreg import (
+    LossCurveDisplay,
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPEnsemble,
+    WeightDistributionDisplay,
+)
+
+X, y = load_breast_cancer(return_X_y=True)
+X = StandardScaler().fit_transform(X)[:150, :6]
+X, y, X_val, y_val = X[:120], y[:120], X[120:], y[120:150]
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open():
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+def small(**parameters):
+    """A network that is trained in some milliseconds and warns of nothing."""
+    defaults = {
+        "hidden_layer_sizes": (8, 4),
+        "learning_rate_init": 0.03,
+        "max_iter": 12,
+        "lambd": 0.5,
+        "random_state": 0,
+        "early_stopping": False,
+    }
+    return RegularizedMLPClassifier(**{**defaults, **parameters})
+
+
+def stopping(**parameters):
+    """One that stops early, long before ``max_iter``."""
+    defaults = {"early_stopping": True, "n_iter_no_change": 3, "max_iter": 60}
+    return small(**{**defaults, "learning_rate_init": 0.2, **parameters})
+
+
+def draw(estimator, **parameters):
+    return LossCurveDisplay.from_estimator(estimator, **parameters)
+
+
+def draw_weights(estimator, **parameters):
+    return WeightDistributionDisplay.from_estimator(estimator, **parameters)
+
+
+def points(line):
+    return list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+
+
+def counted(values, first=1):
+    """[(1, value), (2, value), …]."""
+    return list(enumerate(values, start=first))
+
+
+def minus(scores):
+    return [-score for score in scores]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def colours(lines):
+    return {to_rgba(line.get_color()) for line in lines}
+
+
+# The losses --------------------------------------------------------------------------
+
+
+def test_without_early_stopping_there_is_the_loss_alone():
+    model = small().fit(X, y)
+    display = draw(model)
+    (line,) = display.lines_
+    assert line in display.ax_.lines
+    assert points(line) == counted(model.loss_curve_)
+    assert len(model.loss_curve_) == model.n_iter_ == 12
+    assert display.validation_lines_ == display.train_score_lines_ == []
+    assert display.best_markers_ == []
+    assert display.score_ax_ is None
+    assert legend(display.ax_) == ["training loss"]
+    assert display.ax_.get_xlabel() == "epoch"
+    assert display.ax_.get_ylabel() == "loss"
+
+
+def test_the_validation_loss_and_its_best_epoch():
+    model = stopping(early_stopping_refit=False).fit(X, y, X_val=X_val, y_val=y_val)
+    display = draw(model)
+    (validation,), (best,) = display.validation_lines_, display.best_markers_
+    assert points(display.lines_[0]) == counted(model.loss_curve_)
+    assert points(validation) == counted(minus(model.validation_scores_))
+    # The network has the weights of that point.
+    assert points(best) == [
+        (
+            model.best_n_iter_,
+            pytest.approx(log_loss(y_val, model.predict_proba(X_val)), rel=1e-9),
+        )
+    ]
+    assert best.get_ydata() == validation.get_ydata().min()
+    assert 1 < model.best_n_iter_ < model.n_iter_
+    assert (best.get_marker(), best.get_linestyle()) == ("o", "None")
+    assert len(colours([*display.lines_, validation, best])) == 1
+    assert display.lines_[0].get_linestyle() == "-"
+    assert validation.get_linestyle() == "--"
+    assert validation.axes is best.axes is display.ax_
+    assert legend(display.ax_) == [
+        "training loss",
+        f"validation loss (best epoch {model.best_n_iter_})",
+    ]
+
+
+def test_a_refit_is_named():
+    model = stopping().fit(X, y)
+    assert len(model.validation_scores_) != model.n_iter_
+    display = draw(model)
+    assert points(display.lines_[0]) == counted(model.loss_curve_)
+    (validation,) = display.validation_lines_
+    assert points(validation) == counted(minus(model.validation_scores_))
+    best = model.best_n_iter_
+    assert points(display.best_markers_[0]) == [(best, -model.best_validation_score_)]
+    assert legend(display.ax_) == [
+        "training loss (refit on all rows)",
+        f"validation loss (before the refit; best epoch {best})",
+    ]
+
+
+def test_it_is_left_open_whether_there_was_a_refit():
+    model = stopping(n_validation_splits=1).fit(X, y)
+    longest = round(1.5 * model.best_n_iter_)
+    assert len(model.validation_scores_) == model.n_iter_ == longest
+    training, validation = legend(draw(model).ax_)
+    assert training == "training loss"
+    assert "(before a refit, if there was one; best epoch " in validation
+    for rules_out in {"early_stopping_refit": False}, {"warm_start": True}:
+        model.set_params(**{"early_stopping_refit": "auto", **rules_out})
+        assert "validation loss (best epoch " in legend(draw(model).ax_)[1]
+
+
+def test_a_refit_with_lbfgs_may_be_shorter():
+    model = stopping(solver="lbfgs", early_stopping_refit=False).fit(X, y)
+    assert len(model.validation_scores_) == model.n_iter_
+    assert model.n_iter_ < round(1.5 * model.best_n_iter_)
+    model.set_params(early_stopping_refit=True)
+    assert "before a refit, if there was one" in legend(draw(model).ax_)[1]
+
+
+def test_with_validation_rows_of_ones_own_there_is_no_refit():
+    model = stopping().fit(X, y, X_val=X_val, y_val=y_val)
+    assert len(model.validation_scores_) == model.n_iter_
+    assert model.n_iter_ > round(1.5 * model.best_n_iter_)
+    best = model.best_n_iter_
+    assert legend(draw(model).ax_)[1] == f"validation loss (best epoch {best})"
+
+
+def test_training_scores_are_the_loss_without_penalty_and_dropout():
+    model = small(lambd=30, keep_prob=0.5, train_scores=True).fit(X, y)
+    display = draw(model)
+    (line,) = display.train_score_lines_
+    assert points(line) == counted(minus(model.train_scores_))
+    assert line.get_ydata()[-1] == pytest.approx(log_loss(y, model.predict_proba(X)))
+    assert display.lines_[0].get_ydata()[-1] > line.get_ydata()[-1] + 0.1
+    assert line.get_linestyle() == ":"
+    assert legend(display.ax_) == [
+        "training loss",
+        "training loss without penalty and dropout",
+    ]
+
+
+def test_training_scores_of_a_refit_are_of_its_epochs():
+    model = stopping(train_scores=True).fit(X, y)
+    display = draw(model)
+    assert points(display.train_score_lines_[0]) == counted(minus(model.train_scores_))
+    assert len(model.train_scores_) == model.n_iter_ != len(model.validation_scores_)
+
+
+def test_after_partial_fit_the_curve_is_of_the_last_calls():
+    model = small(max_iter=3, train_scores=True)
+    for _ in range(5):
+        model.partial_fit(X, y, classes=[0, 1])
+    display = draw(model)
+    assert points(display.lines_[0]) == counted(model.loss_curve_, first=3)
+    assert points(display.train_score_lines_[0]) == [(5, -model.train_scores_[0])]
+    assert len(display.lines_[0].get_xdata()) == 3
+
+
+def test_after_a_warm_start_the_curve_is_of_the_last_fit():
+    model = small(warm_start=True).fit(X, y)
+    model.set_params(max_iter=5).fit(X, y)
+    assert points(draw(model).lines_[0]) == counted(model.loss_curve_)
+    assert len(model.loss_curve_) == 5
+
+
+def test_iterations_of_lbfgs():
+    model = stopping(solver="lbfgs", early_stopping_refit=False).fit(X, y)
+    display = draw(model)
+    assert points(display.lines_[0]) == counted(model.loss_curve_)
+    assert display.ax_.get_xlabel() == "iteration"
+    best = model.best_n_iter_
+    assert legend(display.ax_)[1] == f"validation loss (best iteration {best})"
+
+
+# Other scores than the loss ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def by_accuracy():
+    return stopping(
+        scoring="accuracy", train_scores=True, early_stopping_refit=False
+    ).fit(X, y, X_val=X_val, y_val=y_val)
+
+
+def test_another_score_has_an_axis_of_its_own(by_accuracy):
+    display = draw(by_accuracy)
+    (validation,), (best,) = display.validation_lines_, display.best_markers_
+    (train,) = display.train_score_lines_
+    assert points(validation) == counted(by_accuracy.validation_scores_)
+    assert points(train) == counted(by_accuracy.train_scores_)
+    accuracy = accuracy_score(y_val, by_accuracy.predict(X_val))
+    assert points(best) == [(by_accuracy.best_n_iter_, accuracy)]
+    scores_ax = display.score_ax_
+    assert scores_ax is not display.ax_
+    assert validation.axes is best.axes is train.axes is scores_ax
+    assert display.lines_[0].axes is display.ax_
+    assert scores_ax.get_ylabel() == "accuracy"
+    assert scores_ax.yaxis.get_label_position() == "right"
+    display.figure_.canvas.draw()
+    assert scores_ax.get_xlim() == display.ax_.get_xlim()
+    assert display.figure_.axes == [display.ax_, scores_ax]
+    assert len(colours([*display.lines_, train, validation, best])) == 1
+    # One legend, which no line is drawn over.
+    assert display.ax_.get_legend() is None
+    assert legend(scores_ax) == [
+        "training loss",
+        "training accuracy",
+        f"validation accuracy (best epoch {by_accuracy.best_n_iter_})",
+    ]
+
+
+def recall_of_all(estimator, X, y):
+    return float((estimator.predict(X) == y).mean())
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        (None, "score"),
+        ("neg_log_loss", "neg_log_loss"),
+        (recall_of_all, "recall_of_all"),
+        (make_scorer(accuracy_score), "score"),
+    ],
+)
+def test_names_of_scores(by_accuracy, scoring, name):
+    model = stopping(scoring=scoring, early_stopping_refit=False).fit(X, y)
+    display = draw(model)
+    assert points(display.validation_lines_[0]) == counted(model.validation_scores_)
+    assert display.score_ax_.get_ylabel() == name
+    assert f"validation {name} (" in legend(display.score_ax_)[1]
+
+
+def test_without_scores_there_is_no_second_axis():
+    display = draw(small(scoring="accuracy").fit(X, y))
+    assert display.score_ax_ is None
+    assert display.figure_.axes == [display.ax_]
+
+
+def test_scores_of_several_displays_share_an_axis(by_accuracy):
+    first = draw(by_accuracy, name="a")
+    assert legend(first.score_ax_)[0] == "a: training loss"
+    second = draw(by_accuracy, ax=first.ax_, name="b")
+    assert second.score_ax_ is first.score_ax_
+    assert second.score_ax_.get_ylabel() == "accuracy"
+    other = stopping(scoring="roc_auc", early_stopping_refit=False).fit(X, y)
+    third = draw(other, ax=first.ax_, name="c")
+    assert third.score_ax_ is first.score_ax_
+    assert third.score_ax_.get_ylabel() == "score"
+    # The legend stays on top, also if the newest lines are on the axes below.
+    fourth = draw(small().fit(X, y), ax=first.ax_, name="d")
+    assert fourth.score_ax_ is None
+    assert fourth.ax_.get_legend() is None
+    texts = legend(first.score_ax_)
+    assert {text[:3] for text in texts} == {"a: ", "b: ", "c: ", "d: "}
+    assert len(texts) == 3 + 3 + 2 + 1
+    assert first.figure_.axes == [first.ax_, first.score_ax_]
+
+
+def test_scores_on_axes_that_had_losses(by_accuracy):
+    first = draw(small().fit(X, y), name="a")
+    second = draw(by_accuracy, ax=first.ax_, name="b")
+    assert first.ax_.get_legend() is None
+    assert legend(second.score_ax_)[0] == "a: training loss"
+
+
+def test_axes_that_share_x_have_each_their_scores(by_accuracy):
+    figure, (left, right) = plt.subplots(1, 2, sharex=True)
+    one, other = draw(by_accuracy, ax=left), draw(by_accuracy, ax=right)
+    assert one.score_ax_ is not other.score_ax_
+    assert len(figure.axes) == 4
+
+
+# Several networks --------------------------------------------------------------------
+
+
+def test_two_displays_on_the_same_axes():
+    models = [stopping(lambd=lambd).fit(X, y) for lambd in (0, 20)]
+    figure, ax = plt.subplots()
+    displays = [draw(model, ax=ax, name=f"lambd={model.lambd}") for model in models]
+    for model, display in zip(models, displays, strict=True):
+        assert (display.ax_, display.figure_) == (ax, figure)
+        assert points(display.lines_[0]) == counted(model.loss_curve_)
+        assert len(colours([*display.lines_, *display.validation_lines_])) == 1
+    first, second = displays
+    assert colours(first.lines_) != colours(second.lines_)
+    texts = legend(ax)
+    assert [text.split(" (")[0] for text in texts] == [
+        "lambd=0: training loss",
+        "lambd=0: validation loss",
+        "lambd=20: training loss",
+        "lambd=20: validation loss",
+    ]
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_an_ensemble_has_a_line_for_each_network():
+    network = stopping(learning_rate_init=0.05)
+    ensemble = RegularizedMLPEnsemble(network, 3).fit(X, y)
+    display = draw(ensemble, name="three")
+    networks = ensemble.estimators_
+    for network, line, validation, best in zip(
+        networks,
+        display.lines_,
+        display.validation_lines_,
+        display.best_markers_,
+        strict=True,
+    ):
+        assert points(line) == counted(network.loss_curve_)
+        assert points(validation) == counted(minus(network.validation_scores_))
+        epoch = network.best_n_iter_
+        assert points(best) == [(epoch, -network.validation_scores_[epoch - 1])]
+    assert len(colours(display.lines_ + display.validation_lines_)) == 1
+    assert {line.get_alpha() for line in display.lines_} == {0.5}
+    best = [network.best_n_iter_ for network in networks]
+    assert min(best) < max(best)
+    assert legend(display.ax_) == [
+        "three: training loss (refit on all rows)",
+        "three: validation loss (before the refit; "
+        f"best epoch {min(best)} to {max(best)})",
+    ]
+
+
+def test_a_search_shows_what_it_found():
+    search = RegularizedMLPClassifierCV(
+        (1.0,), (1.0,), cv=2, n_refits=2, hidden_layer_sizes=(5,), max_iter=4
+    ).fit(X, y)
+    display = draw(search)
+    networks = search.best_estimator_.estimators_
+    assert list(map(points, display.lines_)) == [
+        counted(network.loss_curve_) for network in networks
+    ]
+    pipeline = make_pipeline(StandardScaler(), small(max_iter=4))
+    grid = {"regularizedmlpclassifier__lambd": [0.1, 1.0]}
+    nested = make_pipeline(StandardScaler(), GridSearchCV(pipeline, grid, cv=2))
+    model = nested.fit(X, y)[-1].best_estimator_[-1]
+    assert points(draw(nested).lines_[0]) == counted(model.loss_curve_)
+    np.testing.assert_array_equal(
+        draw_weights(nested).stairs_[0].get_data().values,
+        draw_weights(model).stairs_[0].get_data().values,
+    )
+
+
+def test_a_network_of_scikit_learn():
+    model = MLPClassifier(
+        (8,),
+        early_stopping=True,
+        learning_rate_init=0.1,
+        max_iter=100,
+        random_state=0,
+        warm_start=True,
+    )
+    # Its n_iter_ starts again with each fit, and its curves do not.
+    model.fit(X, y).fit(X, y)
+    display = draw(model)
+    assert len(model.loss_curve_) > model.n_iter_
+    assert points(display.lines_[0]) == counted(model.loss_curve_)
+    assert points(display.validation_lines_[0]) == counted(model.validation_scores_)
+    best = int(np.argmax(model.validation_scores_)) + 1
+    assert points(display.best_markers_[0]) == [(best, model.best_validation_score_)]
+    assert legend(display.score_ax_) == [
+        "training loss",
+        f"validation score (best epoch {best})",
+    ]
+
+
+def test_networks_some_of_which_stop_early():
+    voting = VotingClassifier(
+        [("one", small()), ("other", stopping(early_stopping_refit=False))]
+    ).fit(X, y)
+    display = draw(voting)
+    assert len(display.lines_) == 2
+    (validation,) = display.validation_lines_
+    stopped = voting.estimators_[1]
+    assert points(validation) == counted(minus(stopped.validation_scores_))
+    assert display.best_markers_[0].get_xdata() == [stopped.best_n_iter_]
+
+
+def test_networks_scored_in_several_ways(by_accuracy):
+    voting = VotingClassifier([("one", by_accuracy), ("other", stopping())]).fit(X, y)
+    with pytest.raises(ValueError, match=r"several kinds, \['accuracy', None\]"):
+        draw(voting)
+
+
+# The constructor and plot ------------------------------------------------------------
+
+
+def test_the_constructor_keeps_its_parameters():
+    parameters = {
+        "loss_curves": [[3.0, 2.0]],
+        "validation_scores": [[0.5, 0.7]],
+        "train_scores": [[0.6, 0.8]],
+        "best_n_iters": [2],
+        "n_iters": [7],
+        "score_name": "gain",
+        "iteration_name": "round",
+        "refit": True,
+        "name": "mine",
+    }
+    display = LossCurveDisplay(**parameters)
+    assert vars(display) == parameters
+    assert display.plot() is display
+    assert points(display.lines_[0]) == [(6, 3.0), (7, 2.0)]
+    assert points(display.train_score_lines_[0]) == [(6, 0.6), (7, 0.8)]
+    assert points(display.validation_lines_[0]) == [(1, 0.5), (2, 0.7)]
+    assert points(display.best_markers_[0]) == [(2, 0.7)]
+    assert display.ax_.get_xlabel() == "round"
+    assert legend(display.score_ax_) == [
+        "mine: training loss (refit on all rows)",
+        "mine: training gain",
+        "mine: validation gain (before the refit; best round 2)",
+    ]
+
+
+def test_the_name_is_kept_for_another_plot():
+    display = draw(small().fit(X, y), name="a")
+    first = display.figure_
+    assert legend(display.plot().ax_) == ["a: training loss"]
+    assert display.figure_ is not first
+    assert legend(display.plot(name="b").ax_) == ["b: training loss"]
+
+
+def test_the_epochs_on_the_axis_are_whole_numbers():
+    display = LossCurveDisplay([[3.0, 2.0, 1.0]]).plot()
+    display.figure_.canvas.draw()
+    ticks = display.ax_.get_xticks()
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+    # Axes with a scale of their own keep it.
+    display.ax_.set_xscale("log")
+    display.plot(display.ax_)
+    assert display.ax_.get_xscale() == "log"
+
+
+def test_style_of_the_curves():
+    display = LossCurveDisplay(
+        [[3.0, 2.0]], validation_scores=[[-1.0, -2.0]], best_n_iters=[1]
+    )
+    display.plot(line_kw={"c": "red", "lw": 3}, best_kw={"marker": "x", "ms": 9})
+    (line,), (validation,) = display.lines_, display.validation_lines_
+    (best,) = display.best_markers_
+    assert colours([line, validation, best]) == {to_rgba("red")}
+    assert (line.get_linewidth(), validation.get_linewidth()) == (3, 3)
+    assert (best.get_marker(), best.get_markersize()) == ("x", 9)
+    # from_estimator hands them on.
+    model = stopping().fit(X, y)
+    display = draw(model, line_kw={"lw": 3}, best_kw={"color": "green"})
+    assert display.lines_[0].get_linewidth() == 3
+    assert colours(display.best_markers_) == {to_rgba("green")}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"loss_curves": []}, "loss_curves is empty"),
+        ({"loss_curves": [[]]}, "loss_curves is empty"),
+        ({"validation_scores": []}, "validation_scores has 0 items: .* 1 loss_curves"),
+        ({"train_scores": [[1], [2]]}, "train_scores has 2 items"),
+        ({"n_iters": [1, 2]}, "n_iters has 2 items"),
+        ({"best_n_iters": [1, 2]}, "best_n_iters has 2 items"),
+        ({"best_n_iters": [1]}, r"\[1\]: there is no validation score of epoch 1"),
+        (
+            {"best_n_iters": [-1], "validation_scores": [[1]]},
+            "no validation score of epoch -1",
+        ),
+        ({"loss_curves": [3.0, 2.0]}, r"loss_curves must have a curve .* shape \(\)"),
+        ({"train_scores": [[[1.0]]]}, r"train_scores must .* shape \(1, 1\)"),
+    ],
+)
+def test_curves_that_do_not_fit(parameters, message):
+    display = LossCurveDisplay(**{"loss_curves": [[3.0, 2.0]], **parameters})
+    with pytest.raises(ValueError, match=message):
+        display.plot()
+    assert plt.get_fignums() == []
+
+
+# The weights -------------------------------------------------------------------------
+
+
+def shares(values, edges):
+    """The part of the values in each bin: the last has its right edge too."""
+    found = []
+    for number, (low, high) in enumerate(pairwise(edges)):
+        is_last = number == len(edges) - 2
+        inside = [low <= v < high or (is_last and v == high) for v in values]
+        found.append(sum(inside) / len(values))
+    return found
+
+
+@pytest.mark.parametrize("hidden", [(8,), (6, 5, 4)])
+def test_each_layer_has_the_density_of_its_weights(hidden):
+    model = small(hidden_layer_sizes=hidden).fit(X, y)
+    display = draw_weights(model)
+    n_layers = len(hidden) + 1
+    assert display.axes_.shape == (n_layers,)
+    assert [ax.get_title() for ax in display.axes_] == ["W1", "W2", "W3", "W4"][
+        :n_layers
+    ]
+    edges = display.bins_
+    largest = max(abs(W).max() for W in model.coefs_)
+    np.testing.assert_allclose(edges, np.linspace(-largest, largest, 32))
+    for ax, stairs, W in zip(display.axes_, display.stairs_, model.coefs_, strict=True):
+        assert stairs in ax.patches
+        density, drawn_edges, _ = stairs.get_data()
+        np.testing.assert_array_equal(drawn_edges, edges)
+        expected = shares(W.ravel().tolist(), edges.tolist())
+        np.testing.assert_allclose(density * np.diff(edges), expected, atol=1e-12)
+        assert sum(expected) == pytest.approx(1)
+        assert ax.get_yscale() == "log"
+        assert ax.get_xlabel() == "weight"
+        assert ax.get_ylabel() == "density"
+        assert ax.figure is display.figure_
+    display.figure_.canvas.draw()
+    assert len(plt.get_fignums()) == 1
+
+
+def test_the_sizes_of_the_weights():
+    model = small().fit(X, y)
+    display = draw_weights(model, near_zero=0.1, name="mine")
+    for number, W in enumerate(model.coefs_):
+        flat = W.ravel().tolist()
+        rms = math.sqrt(sum(w * w for w in flat) / len(flat))
+        assert display.root_mean_squares[number] == pytest.approx(rms)
+        near = sum(-0.1 < w < 0.1 for w in flat) / len(flat)
+        assert display.near_zero_shares[number] == pytest.approx(near)
+        assert legend(display.axes_[number]) == [f"mine (RMS {rms:.2g})"]
+    assert 0 < display.near_zero_shares[0] < 1
+    assert WeightDistributionDisplay([[0.01, 0.009]]).near_zero_shares == [0.5]
+    assert legend(draw_weights(model).axes_[0])[0].startswith("RMS 0.")
+
+
+def test_decay_makes_the_weights_small():
+    free, decayed = (small(lambd=lambd).fit(X, y) for lambd in (0, 30))
+    first = draw_weights(free, name="lambd=0")
+    second = draw_weights(decayed, name="lambd=30", ax=first.axes_)
+    assert (second.root_mean_squares < 0.8 * first.root_mean_squares).all()
+    assert second.near_zero_shares[0] > first.near_zero_shares[0]
+    # The same axes, the same bins, another colour.
+    np.testing.assert_array_equal(second.bins_, first.bins_)
+    assert list(second.axes_) == list(first.axes_)
+    for ax, one, other in zip(first.axes_, first.stairs_, second.stairs_, strict=True):
+        assert list(ax.patches) == [one, other]
+        assert one.get_edgecolor() != other.get_edgecolor()
+        assert [text.split(" ")[0] for text in legend(ax)] == ["lambd=0", "lambd=30"]
+    for of_layers in first.stairs_, second.stairs_:
+        assert len({patch.get_edgecolor() for patch in of_layers}) == 1
+    assert second.figure_ is first.figure_
+    # Bins of the smaller weights do not hold the larger: they get their own.
+    third = draw_weights(decayed)
+    fourth = draw_weights(free, ax=third.axes_)
+    np.testing.assert_array_equal(fourth.bins_, first.bins_)
+    assert fourth.bins_[-1] > third.bins_[-1]
+
+
+def test_bins_of_ones_own():
+    display = WeightDistributionDisplay([[0.0, 1.0, 2.0, 3.0, 9.0]])
+    # The density is of all weights, also of those outside.
+    values = display.plot(bins=[0, 2, 4]).stairs_[0].get_data().values
+    np.testing.assert_allclose(values, [0.2, 0.2])
+    axes = display.axes_
+    assert len(display.plot(bins=10).bins_) == 11
+    assert (display.bins_[0], display.bins_[-1]) == (-9, 9)
+    # Those given are taken even if the axes have others.
+    assert len(display.plot(axes, bins=4).bins_) == 5
+    # There is no logarithm where no bin has a weight.
+    assert display.plot(bins=[4, 5, 6]).axes_[0].get_yscale() == "linear"
+    assert display.plot(axes, bins=[4, 5, 6]).axes_[0].get_yscale() == "log"
+    plt.close("all")
+    with pytest.raises(ValueError, match="bins"):
+        display.plot(bins=[3, 2, 1])
+    assert plt.get_fignums() == []
+
+
+def test_an_ensemble_has_the_weights_of_all_its_networks():
+    ensemble = RegularizedMLPEnsemble(small(), 3).fit(X, y)
+    display = draw_weights(ensemble)
+    for layer in range(3):
+        every = np.concatenate([n.coefs_[layer].ravel() for n in ensemble.estimators_])
+        assert display.weights[layer].size == every.size
+        np.testing.assert_array_equal(np.sort(display.weights[layer]), np.sort(every))
+    assert len(display.stairs_) == 3
+
+
+def test_weights_of_a_network_of_scikit_learn():
+    model = MLPClassifier((5,), solver="lbfgs", max_iter=500, random_state=0).fit(X, y)
+    display = draw_weights(model)
+    expected = [np.sqrt(np.mean(W**2)) for W in model.coefs_]
+    np.testing.assert_allclose(display.root_mean_squares, expected)
+
+
+def test_weights_that_are_all_zero():
+    display = WeightDistributionDisplay([np.zeros((2, 3)), np.zeros(3)]).plot()
+    display.figure_.canvas.draw()
+    assert display.near_zero_shares.tolist() == [1, 1]
+    values, edges, _ = display.stairs_[0].get_data()
+    assert (values > 0).sum() == 1
+    assert (values * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_weights_of_single_precision():
+    model = small().fit(X.astype(np.float32), y)
+    display = draw_weights(model)
+    assert display.root_mean_squares.dtype == np.float64
+    values, edges, _ = display.stairs_[0].get_data()
+    assert (values * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_the_axes_are_in_rows():
+    display = WeightDistributionDisplay([[1.0, -1.0]] * 5)
+
+    def rows():
+        bottoms = [round(ax.get_position().y0, 2) for ax in display.axes_]
+        return [bottoms.count(bottom) for bottom in dict.fromkeys(bottoms)]
+
+    display.plot()
+    assert rows() == [3, 2]
+    display.plot(n_cols=2)
+    assert rows() == [2, 2, 1]
+    display.plot(n_cols=9)
+    assert rows() == [5]
+    with pytest.raises(ValueError, match="n_cols=0: give at least 1"):
+        display.plot(n_cols=0)
+
+
+def test_style_of_the_weights():
+    model = small().fit(X, y)
+    display = draw_weights(
+        model, log=False, bins=5, n_cols=1, stairs_kw={"ec": "red", "lw": 3}
+    )
+    assert {ax.get_yscale() for ax in display.axes_} == {"linear"}
+    assert len(display.bins_) == 6
+    assert len({ax.get_position().y0 for ax in display.axes_}) == 3
+    assert display.stairs_[0].get_edgecolor() == to_rgba("red")
+    assert display.stairs_[0].get_linewidth() == 3
+    labelled = display.plot(name="b", stairs_kw={"fill": True})
+    assert labelled.stairs_[2].get_fill()
+    assert legend(labelled.axes_[0])[0].startswith("b (RMS ")
+    named = WeightDistributionDisplay([[1.0]], name="c").plot()
+    assert legend(named.axes_[0]) == ["c (RMS 1)"]
+
+
+def test_networks_of_several_depths():
+    voting = VotingClassifier(
+        [("one", small()), ("other", small(hidden_layer_sizes=(4,)))]
+    ).fit(X, y)
+    with pytest.raises(ValueError, match=r"\[2, 3\] layers of weights"):
+        draw_weights(voting)
+
+
+# Wrong input -------------------------------------------------------------------------
+
+both = pytest.mark.parametrize("draw", [draw, draw_weights])
+
+
+@both
+def test_what_is_not_fitted(draw):
+    for estimator in (
+        small(),
+        make_pipeline(StandardScaler(), small()),
+        GridSearchCV(small(), {"lambd": [1]}),
+        RegularizedMLPEnsemble(),
+        RegularizedMLPClassifierCV(),
+    ):
+        with pytest.raises(NotFittedError):
+            draw(estimator)
+    assert plt.get_fignums() == []
+
+
+@both
+def test_what_is_no_network(draw):
+    with pytest.raises(
+        TypeError, match=r"Display is for fitted networks.* LogisticRegression has no"
+    ):
+        draw(make_pipeline(LogisticRegression().fit(X, y)))
+    with pytest.raises(TypeError, match="LogisticRegression has no"):
+        draw(VotingClassifier([("one", LogisticRegression())]).fit(X, y))
+    with pytest.raises(TypeError):
+        draw("a string")
+
+
+def test_a_network_without_a_loss_curve():
+    model = MLPClassifier((5,), solver="lbfgs", max_iter=500, random_state=0).fit(X, y)
+    with pytest.raises(TypeError, match="MLPClassifier has no loss_curve_"):
+        draw(model)
+
+
+@both
+def test_a_search_without_refit(draw):
+    search = GridSearchCV(small(max_iter=2), {"lambd": [1]}, cv=2, refit=False)
+    with pytest.raises(ValueError, match="refit=True"):
+        draw(search.fit(X, y))
+
+
+@both
+def test_a_constant_model(draw):
+    constant = small().fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="constant, since y had one class"):
+        draw(constant)
+    with pytest.raises(ValueError, match="constant"):
+        draw(RegularizedMLPEnsemble(small(), 2).fit(X, np.zeros(len(X))))
+
+
+def test_training_without_an_iteration():
+    # The minimum is where it starts.
+    model = small(solver="lbfgs", lambd=0).fit(np.zeros((4, 2)), [0, 0, 1, 1])
+    with pytest.raises(ValueError, match="empty loss_curve_"):
+        draw(model)
+
+
+def test_axes_that_do_not_fit():
+    model = small().fit(X, y)
+    figure, axes = plt.subplots(2, 2)
+    with pytest.raises(ValueError, match="ax has 4 Axes: give 1, since all lines"):
+        draw(model, ax=axes)
+    with pytest.raises(ValueError, match="ax has 4 Axes: give 3, one for each layer"):
+        draw_weights(model, ax=axes)
+    with pytest.raises(ValueError, match="ax has 1 Axes: give 3"):
+        draw_weights(model, ax=axes[0, 0])
+    for draw_one in draw, draw_weights:
+        with pytest.raises(TypeError, match="ax has a Figure in it: give Axes"):
+            draw_one(model, ax=figure)
+    # Any arrangement of the right number will do.
+    draw_weights(model, ax=np.array([axes[0, 0], axes[1, 0], axes[0, 1]]).reshape(3, 1))
+    assert [ax.has_data() for ax in axes.ravel()] == [True, True, True, False]
+
+
+def test_without_matplotlib(monkeypatch):
+    model = small().fit(X, y)
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for display in LossCurveDisplay, WeightDistributionDisplay:
+        with pytest.raises(ImportError, match=r'pip install "skreg\[plot\]"'):
+            display.from_estimator(model)
