@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.metrics import get_scorer_names
+from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
@@ -28,6 +29,7 @@ from skreg._data import (
     target_of_classes,
     training_set,
 )
+from skreg._exchange import from_sklearn, to_sklearn
 from skreg._guards import available_if_incremental, unchanged_on_error
 from skreg._loss import OUTPUTS, Output
 from skreg._network import Workspace, by_chunks, input_gradients, of_all_rows
@@ -1007,6 +1009,116 @@ class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
 
         gradients = of_all_rows(rows, layers, activation, finish).swapaxes(1, 2)
         return sign * gradients[:, 0] if len(outputs) == 1 else gradients
+
+    # Exchange with scikit-learn's network.
+
+    def to_sklearn(self) -> MLPClassifier:
+        """Make a fitted ``MLPClassifier`` that predicts the same.
+
+        For tools that know only that. It has the same weights, the fitted attributes
+        that both have, and the optimiser's state if there is one (after
+        ``partial_fit``, and with ``warm_start``), so that its ``partial_fit`` goes on.
+        ``alpha`` is the one whose penalty is the same,
+
+            alpha = lambd / k,  k = ⌈n / batch_size⌉ batches of an epoch of n rows,
+
+        since ``MLPClassifier`` divides by the rows of the batch; of ``lambd`` by layer
+        it is the one that costs the same with these weights. What it has not is left
+        out: dropout, ``max_norm``, ``class_weight``, ``averaging``, 'cosine' (which
+        becomes 'constant') and ``early_stopping='auto'`` (which becomes False).
+
+        Returns
+        -------
+        mlp : sklearn.neural_network.MLPClassifier
+            Its probabilities agree to rounding. That of float32 is another: it computes
+            in float64 where X or the weights are, this model in the dtype of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If ``MLPClassifier`` lacks the activation, or if there is one class only,
+            for which it has two columns of probabilities.
+
+        See Also
+        --------
+        from_sklearn : The way back.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(max_iter=20, random_state=0).fit(X, y)
+        >>> mlp = model.to_sklearn()
+        >>> mlp
+        MLPClassifier(...)
+        >>> bool(abs(mlp.predict_proba(X) - model.predict_proba(X)).max() < 1e-12)
+        True
+        """
+        return to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, mlp: MLPClassifier, **parameters: Any) -> Self:
+        """Make a fitted model of a fitted ``MLPClassifier``, to go on training.
+
+        It predicts the same. ``partial_fit``, and ``fit`` with ``warm_start=True``, go
+        on from its weights and the state of its optimiser; ``fit`` without begins anew.
+        Parameters have their meaning of there:
+
+        - ``lambd = alpha k``, where k = ⌈n / batch_size⌉ is the number of batches of an
+          epoch of the n rows that ``mlp`` was trained on (1 for 'lbfgs').
+          ``MLPClassifier`` divides the penalty by the rows of the batch, and so this is
+          the mean over an epoch. In full batch ``lambd`` is ``alpha``;
+        - ``batch_size='auto'`` is 200;
+        - ``learning_rate`` is 'constant' unless the solver is 'sgd';
+        - ``early_stopping`` watches the accuracy, and there is no training on all rows
+          after it; ``averaging`` is 0.
+
+        Parameters
+        ----------
+        mlp : sklearn.neural_network.MLPClassifier
+            The fitted network, with one hidden layer or more. It is not changed.
+        **parameters : dict
+            Parameters of this class that take the place of those, as in
+            ``keep_prob=0.8, warm_start=True``.
+
+        Returns
+        -------
+        model : RegularizedMLPClassifier
+            The fitted model. What ``MLPClassifier`` does not note stays empty, as the
+            ``loss_curve_`` of 'lbfgs'.
+
+        Raises
+        ------
+        TypeError
+            If ``mlp`` is not an ``MLPClassifier``.
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If it has no hidden layer or one class only, or if a parameter is unknown.
+
+        See Also
+        --------
+        to_sklearn : The way back.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> mlp = MLPClassifier(max_iter=1000, random_state=0).fit(X, y)
+        >>> model = RegularizedMLPClassifier.from_sklearn(
+        ...     mlp, keep_prob=0.8, warm_start=True, max_iter=20, learning_rate="cosine"
+        ... )
+        >>> (model.predict(X) == mlp.predict(X)).all()
+        np.True_
+        >>> model.fit(X, y).t_ - mlp.t_ == 20 * len(X)
+        True
+        """
+        return from_sklearn(cls, mlp, parameters)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

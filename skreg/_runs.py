@@ -225,6 +225,7 @@ def _epochs(
         "betas": (settings.beta_1, settings.beta_2),
         "rate_fraction": result.learning_rate / settings.learning_rate_init,
         "plateau": (plateau.best, plateau.count),
+        "n_rows": batches.n_rows,
     }
 
 

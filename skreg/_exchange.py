@@ -1,0 +1,294 @@
+"""To scikit-learn's ``MLPClassifier`` and back: parameters, weights and optimiser."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils.validation import check_is_fitted
+
+from skreg._parameters import Layout
+from skreg._problem import rows_of_batch, stops_early_for_sure
+from skreg._settings import lambd_by_layer, random_streams
+
+Array = NDArray[Any]
+Model = TypeVar("Model")
+
+# The activations of the hidden layers that MLPClassifier has.
+THEIR_ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
+
+# Their batch_size='auto' is so many rows, or all if there are fewer.
+_THEIR_AUTO = 200
+
+# Both have these fitted attributes, with the same meaning.
+_IN_COMMON = ("loss_", "n_iter_", "t_")
+
+
+def to_sklearn(model: Any) -> MLPClassifier:
+    """A fitted ``MLPClassifier`` with the weights of the model."""
+    check_is_fitted(model)
+    if model.activation not in THEIR_ACTIVATIONS:
+        raise ValueError(
+            f"activation={model.activation!r}: MLPClassifier has only "
+            f"{sorted(THEIR_ACTIVATIONS)}. Export the model as ONNX, with skreg.onnx, "
+            "which has all of them."
+        )
+    _check_classes(model.classes_, type(model).__name__)
+    settings = _their_settings(model)
+    theirs = _blank(model, settings)
+    theirs.coefs_, theirs.intercepts_ = _copied(model)
+    theirs._best_coefs, theirs._best_intercepts = _copied(model)
+    # Theirs would be sorted anew, with a dtype of its own.
+    theirs.classes_ = theirs._label_binarizer.classes_ = model.classes_.copy()
+    for name in _IN_COMMON:
+        setattr(theirs, name, getattr(model, name))
+    theirs.loss_curve_ = list(model.loss_curve_)
+    if hasattr(model, "feature_names_in_"):
+        theirs.feature_names_in_ = model.feature_names_in_.copy()
+    if settings["early_stopping"]:
+        watched = model.validation_scores_ is not None
+        theirs.best_loss_ = None
+        theirs.validation_scores_ = list(model.validation_scores_) if watched else []
+        theirs.best_validation_score_ = (
+            model.best_validation_score_ if watched else -math.inf
+        )
+    else:
+        theirs.best_loss_ = min(model.loss_curve_, default=model.loss_)
+    _give_optimizer(theirs, model)
+    return theirs
+
+
+def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Model:
+    """A fitted model of the class with the weights of a fitted ``MLPClassifier``."""
+    if not isinstance(mlp, MLPClassifier):
+        raise TypeError(
+            f"mlp={mlp!r} is of the type {type(mlp).__name__}: give a fitted "
+            "sklearn.neural_network.MLPClassifier. Of a pipeline or a search take the "
+            "classifier that is in it."
+        )
+    if not hasattr(mlp, "coefs_"):
+        raise NotFittedError(
+            f"mlp={mlp!r} has no weights to take over. Fit it first, or make a "
+            "RegularizedMLPClassifier with the parameters that you want."
+        )
+    if len(mlp.coefs_) == 1:
+        raise ValueError(
+            f"hidden_layer_sizes={mlp.hidden_layer_sizes!r}: mlp has no hidden layer, "
+            "but RegularizedMLPClassifier needs at least one. Without one it is a "
+            "logistic regression: use sklearn.linear_model.LogisticRegression."
+        )
+    _check_classes(mlp.classes_, "MLPClassifier")
+    ours = set(cls._get_param_names())  # type: ignore[attr-defined]
+    settings = _our_settings(mlp, parameters.get("solver", mlp.solver))
+    model: Any = cls(**{name: settings[name] for name in settings.keys() & ours})
+    model.set_params(**parameters)
+    for name in (*_IN_COMMON, "n_features_in_", "n_layers_", "n_outputs_"):
+        setattr(model, name, getattr(mlp, name))
+    model.coefs_, model.intercepts_ = _copied(mlp)
+    model.classes_ = np.array(mlp.classes_)
+    model.out_activation_ = mlp.out_activation_
+    if hasattr(mlp, "feature_names_in_"):
+        model.feature_names_in_ = mlp.feature_names_in_.copy()
+    model.loss_ = float(mlp.loss_)
+    model.loss_curve_ = [float(loss) for loss in getattr(mlp, "loss_curve_", [])]
+    if model.loss_curve_ and not mlp.warm_start:
+        # Theirs stays 1 however often partial_fit is called.
+        model.n_iter_ = len(model.loss_curve_)
+    model.train_scores_ = None
+    scores = getattr(mlp, "validation_scores_", None)
+    if scores:
+        model.best_loss_ = None
+        model.validation_scores_ = [float(score) for score in scores]
+        model.best_validation_score_ = float(mlp.best_validation_score_)
+        model.best_n_iter_ = int(np.argmax(scores)) + 1
+    else:
+        model.best_loss_ = min(model.loss_curve_, default=model.loss_)
+        model.validation_scores_ = model.best_validation_score_ = None
+        model.best_n_iter_ = model.n_iter_
+    if mlp.solver == "lbfgs":
+        model.converged_ = bool(mlp.n_iter_ < mlp.max_iter)
+    else:
+        # A count that is not begun anew has ended the training.
+        model.converged_ = _no_improvement_count(mlp) > mlp.n_iter_no_change
+    if hasattr(mlp, "_optimizer"):
+        model._training_state = _state_of_optimizer(mlp, model)
+    fitted: Model = model
+    return fitted
+
+
+def _check_classes(classes: Array, owner: str) -> None:
+    if len(classes) == 1:
+        raise ValueError(
+            f"The {owner} was fitted to one class, {classes.item()!r}. MLPClassifier "
+            "has two columns of probabilities then, RegularizedMLPClassifier one: fit "
+            "to rows of two classes or more, or use sklearn.dummy.DummyClassifier."
+        )
+
+
+def _copied(network: Any) -> tuple[list[Array], list[Array]]:
+    return [W.copy() for W in network.coefs_], [b.copy() for b in network.intercepts_]
+
+
+# Parameters. The penalty is lambd/(2m) Σ W² here. There it is alpha/(2 n_b) Σ W² in a
+# batch of n_b rows: its mean over the rows of an epoch of k batches, which is in their
+# loss_, is alpha k/(2m) Σ W².
+
+
+def _n_batches(n_rows: float, batch_size: float) -> int:
+    return max(1, math.ceil(n_rows / batch_size))
+
+
+def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
+    """Parameters for ours that mean what those of the ``MLPClassifier`` do."""
+    batch_size = _THEIR_AUTO if mlp.batch_size == "auto" else mlp.batch_size
+    n_batches = 1
+    if mlp.t_:
+        n_batches = _n_batches(mlp.t_ / len(mlp.loss_curve_), batch_size)
+    return {
+        **clone(mlp).get_params(),
+        "hidden_layer_sizes": tuple(len(b) for b in mlp.intercepts_[:-1]),
+        "lambd": mlp.alpha * n_batches,
+        "batch_size": batch_size,
+        # Schedules are for 'sgd' alone there, and early stopping not for 'lbfgs'. It
+        # watches the accuracy, and the rows set aside stay so.
+        "learning_rate": mlp.learning_rate if solver == "sgd" else "constant",
+        "early_stopping": bool(mlp.early_stopping) and solver != "lbfgs",
+        "early_stopping_refit": False,
+        "n_validation_splits": 1,
+        "scoring": "accuracy",
+        "averaging": 0.0,
+    }
+
+
+def _their_settings(model: Any) -> dict[str, Any]:
+    """Parameters for theirs that mean what the model's do, as far as there are any."""
+    ours = clone(model).get_params(deep=False)
+    settings = {k: ours[k] for k in MLPClassifier._get_param_names() if k in ours}
+    lambds = lambd_by_layer(model.lambd, len(model.coefs_))
+    lambd = lambds[0]
+    if len(set(lambds)) > 1:
+        # The one that costs the same with these weights.
+        squares = [float(np.vdot(W, W)) for W in model.coefs_]
+        lambd = float(np.average(lambds, weights=squares if any(squares) else None))
+    n_rows = 0 if model.solver == "lbfgs" else _rows_of_epoch(model)
+    n_batches, batch_size = 1, model.batch_size
+    if n_rows:
+        batch_size = rows_of_batch(model, n_rows)
+        n_batches = _n_batches(n_rows, batch_size)
+    elif isinstance(batch_size, str):
+        batch_size = "auto"
+    schedule = model.learning_rate
+    return {
+        **settings,
+        "hidden_layer_sizes": tuple(len(b) for b in model.intercepts_[:-1]),
+        "alpha": lambd / n_batches,
+        "batch_size": batch_size,
+        "learning_rate": "constant" if schedule == "cosine" else schedule,
+        "early_stopping": stops_early_for_sure(model),
+    }
+
+
+def _rows_of_epoch(model: Any) -> int:
+    """The rows that the model was trained on; 0 if it has not seen an epoch of them."""
+    state = getattr(model, "_training_state", None)
+    if state is not None:
+        n_rows: int = state["n_rows"]
+        return n_rows
+    return int(model.t_ // model.n_iter_) if model.n_iter_ else 0
+
+
+# What goes on where training stopped.
+
+
+def _blank(model: Any, settings: dict[str, Any]) -> MLPClassifier:
+    """Theirs, fitted to a row of zeros: with all that its version has in private."""
+    quiet = {
+        "solver": "adam" if model.solver == "adam" else "sgd",
+        "batch_size": 1,
+        "early_stopping": False,
+        "random_state": 0,
+        "verbose": False,
+        "warm_start": False,
+    }
+    theirs = MLPClassifier(**{**settings, **quiet})
+    X = np.zeros((1, model.n_features_in_), model.coefs_[0].dtype)
+    y, classes = model.classes_[:1], model.classes_
+    if model.out_activation_ == "logistic" and model.n_outputs_ > 1:
+        y = np.zeros((1, len(classes)), dtype=int)
+    theirs.partial_fit(X, y, classes=classes)
+    theirs.set_params(**settings)
+    return theirs
+
+
+def _give_optimizer(theirs: Any, model: Any) -> None:
+    """The moments of the model's optimiser, or none: partial_fit makes a new one."""
+    state = getattr(model, "_training_state", None)
+    if state is None or state["solver"] != model.solver:
+        del theirs._optimizer
+        return
+    optimizer = theirs._optimizer
+    moments = [_parts(moment, theirs) for moment in state["moments"]]
+    if model.solver == "sgd":
+        (optimizer.velocities,) = moments
+        optimizer.learning_rate *= state["rate_fraction"]
+        optimizer.iteration_ends(model.t_)
+    else:
+        # Ours are without their factors 1 - β.
+        optimizer.ms, optimizer.vs = (
+            [(1 - beta) * part for part in parts]
+            for beta, parts in zip(state["betas"], moments, strict=True)
+        )
+        optimizer.t = state["n_steps"]
+
+
+def _state_of_optimizer(mlp: Any, model: Any) -> dict[str, Any]:
+    """The ``_training_state`` with which ours goes on where theirs stopped."""
+    optimizer, rate_fraction, n_steps = mlp._optimizer, 1.0, 0
+    if hasattr(optimizer, "velocities"):
+        solver, betas = "sgd", (mlp.beta_1, mlp.beta_2)
+        moments = [_vector(optimizer.velocities)]
+        if optimizer.lr_schedule == "adaptive":
+            rate_fraction = optimizer.learning_rate / optimizer.learning_rate_init
+    else:
+        solver, n_steps = "adam", optimizer.t
+        betas = (optimizer.beta_1, optimizer.beta_2)
+        moments = [
+            _vector(parts) / (1 - beta)
+            for beta, parts in zip(betas, (optimizer.ms, optimizer.vs), strict=True)
+        ]
+    streams = random_streams(copy.deepcopy(model.random_state), model.t_)
+    return {
+        "solver": solver,
+        "n_steps": n_steps,
+        "moments": moments,
+        "betas": betas,
+        "rate_fraction": rate_fraction,
+        "plateau": (-min(model.loss_curve_), _no_improvement_count(mlp)),
+        "streams": streams.state(),
+        "n_rows": round(mlp.t_ / len(mlp.loss_curve_)),
+    }
+
+
+def _no_improvement_count(mlp: Any) -> int:
+    return int(getattr(mlp, "_no_improvement_count", 0))
+
+
+def _vector(parts: Sequence[Array]) -> Array:
+    """Weights and biases as theirs keeps them, as a vector like θ."""
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def _parts(theta: Array, network: Any) -> list[Array]:
+    """A vector like θ as theirs keeps it: an array for each weight matrix and bias."""
+    units = (network.n_features_in_, *(len(b) for b in network.intercepts_))
+    layers = Layout(units).layers(theta)
+    return [layer.W.T.copy() for layer in layers] + [
+        layer.b[:, 0].copy() for layer in layers
+    ]
