@@ -35,6 +35,7 @@ from skreg._loss import OUTPUTS, Output
 from skreg._network import Workspace, by_chunks, input_gradients, of_all_rows
 from skreg._observers import CallbackSupport, FitTask
 from skreg._parameters import Layer
+from skreg._persistence import Persistent
 from skreg._problem import HERE, dropout, model_attributes
 from skreg._runs import Before, Trained
 from skreg._settings import SOLVERS, keep_prob_by_layer, random_streams
@@ -44,7 +45,9 @@ from skreg._training import train
 Array = NDArray[Any]
 
 
-class RegularizedMLPClassifier(CallbackSupport, ClassifierMixin, BaseEstimator):
+class RegularizedMLPClassifier(
+    Persistent, CallbackSupport, ClassifierMixin, BaseEstimator
+):
     """J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², with inverted dropout.
 
     A neural network whose hidden layers are

@@ -19,12 +19,15 @@ from skreg._classifier import RegularizedMLPClassifier
 from skreg._data import Target
 from skreg._guards import unchanged_on_error
 from skreg._observers import CallbackSupport
+from skreg._persistence import Persistent
 from skreg._stacks import fit_networks
 
 Array = NDArray[Any]
 
 
-class RegularizedMLPEnsemble(CallbackSupport, ClassifierMixin, BaseEstimator):
+class RegularizedMLPEnsemble(
+    Persistent, CallbackSupport, ClassifierMixin, BaseEstimator
+):
     """P = 1/n Σ P_i: the mean of the probabilities of n networks.
 
     The networks differ in their initial weights alone, and so in the minimum that they

@@ -36,11 +36,13 @@ from skreg._data import held_out_rows
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._guards import unchanged_on_error
 from skreg._observers import SearchTask
+from skreg._persistence import Persistent
 from skreg._problem import HERE, stack_size
 from skreg._selection import (
     automatic_scorers,
     forget_losses_of_failures,
     most_accurate_of_the_likely,
+    scorer_or_scorers,
 )
 from skreg._settings import (
     hidden_layers,
@@ -53,7 +55,7 @@ from skreg._stacks import fit_and_score_stack, validated
 Array = NDArray[Any]
 
 
-class RegularizedMLPClassifierCV(GridSearchCV):
+class RegularizedMLPClassifierCV(Persistent, GridSearchCV):
     """The best of a grid of ``lambd`` × ``keep_prob`` by cross-validation.
 
     score(lambd, keep_prob) = 1/n_splits Σ score of the split, of the networks
@@ -478,9 +480,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
                 # What this fit does not write would be that of the fit before.
                 delattr(self, name)
             self.n_splits_ = len(splits)
-            self.scorer_ = getattr(scorers, "_scorers", scorers)
-            if self._is_automatic:
-                self.scorer_ = self.scorer_["score"]
+            self._scored_by = self.scoring
             self.cv_results_ = self._format_results(candidates, len(splits), out)
             self._choose_best(out[0]["test_scores"], refit_metric)
             if self.refit:
@@ -498,6 +498,11 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         if unscaled is not None:
             warnings.warn(unscaled, stacklevel=3)
         return self
+
+    @property
+    def scorer_(self) -> Any:
+        """The scorer or scorers, made anew: a saved search has only their names."""
+        return scorer_or_scorers(self._scored_by, self.estimator)
 
     @property
     def _is_automatic(self) -> bool:

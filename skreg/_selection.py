@@ -27,6 +27,15 @@ def automatic_scorers(estimator: Any, *, raises: bool) -> Any:
     return _MultimetricScorer(scorers=scorers, raise_exc=raises)
 
 
+def scorer_or_scorers(scoring: Any, estimator: Any) -> Any:
+    """What ``scorer_`` is: a function, or several by their names."""
+    if callable(scoring):
+        return scoring
+    automatic = isinstance(scoring, str) and scoring == "auto"
+    scorers = check_scoring(estimator, None if automatic else scoring)
+    return getattr(scorers, "_scorers", scorers)
+
+
 def forget_losses_of_failures(results: Sequence[dict[str, Any]]) -> None:
     """A training that failed has no loss, whatever number stands for its score.
 
