@@ -1,5 +1,6 @@
 """Displays of a network: each line and each bar is what the network has."""
 
+import copy
 import math
 import sys
 from itertools import pairwise
@@ -276,6 +277,14 @@ def test_names_of_scores(by_accuracy, scoring, name):
     assert points(display.validation_lines_[0]) == counted(model.validation_scores_)
     assert display.score_ax_.get_ylabel() == name
     assert f"validation {name} (" in legend(display.score_ax_)[1]
+
+
+def test_a_score_that_is_not_a_number(by_accuracy):
+    model = copy.copy(by_accuracy)
+    model.validation_scores_ = [math.nan, *model.validation_scores_[1:]]
+    assert model.best_n_iter_ > 1
+    (best,) = draw(model).best_markers_
+    assert points(best) == [(model.best_n_iter_, model.best_validation_score_)]
 
 
 def test_without_scores_there_is_no_second_axis():
@@ -596,6 +605,13 @@ def test_decay_makes_the_weights_small():
     fourth = draw_weights(free, ax=third.axes_)
     np.testing.assert_array_equal(fourth.bins_, first.bins_)
     assert fourth.bins_[-1] > third.bins_[-1]
+
+
+@pytest.mark.parametrize("weights", [[-3.0, 1.0], [-1.0, 3.0]])
+def test_bins_that_do_not_hold_all_weights_are_not_taken(weights):
+    first = WeightDistributionDisplay([[-2.0, 2.0]]).plot()
+    second = WeightDistributionDisplay([weights]).plot(first.axes_)
+    assert (second.bins_[0], second.bins_[-1]) == (-3, 3)
 
 
 def test_bins_of_ones_own():
