@@ -422,10 +422,15 @@ def test_a_network_of_scikit_learn():
 
 def test_networks_some_of_which_stop_early():
     voting = VotingClassifier(
-        [("one", small()), ("other", stopping(early_stopping_refit=False))]
+        [
+            ("one", small()),
+            ("other", stopping(solver="lbfgs", early_stopping_refit=False)),
+        ]
     ).fit(X, y)
     display = draw(voting)
     assert len(display.lines_) == 2
+    # Not all of them have epochs.
+    assert display.ax_.get_xlabel() == "iteration"
     (validation,) = display.validation_lines_
     stopped = voting.estimators_[1]
     assert points(validation) == counted(minus(stopped.validation_scores_))
