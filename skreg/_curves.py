@@ -460,12 +460,12 @@ class WeightDistributionDisplay:
 
     @property
     def root_mean_squares(self) -> Array:
-        """sqrt(mean W²) of each layer."""
+        """sqrt(mean W²) of each layer, which the legend has as RMS."""
         return np.array([np.sqrt(np.mean(w**2)) for w in self._layers])
 
     @property
     def near_zero_shares(self) -> Array:
-        """The share of the weights of each layer that are near to zero."""
+        """The share of the weights of each layer below ``near_zero`` in magnitude."""
         return np.array([np.mean(abs(w) < self.near_zero) for w in self._layers])
 
     @property
