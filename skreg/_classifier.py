@@ -265,6 +265,10 @@ class RegularizedMLPClassifier(
         The best epoch by validation, counted from 1, whose weights the model has if
         there was no refit. Without early stopping the last.
 
+    refit_ : bool
+        Whether the network was trained anew on all rows after early stopping
+        (``early_stopping_refit``).
+
     n_iter_ : int
         The number of epochs of the last ``fit``, or of all calls of ``partial_fit``;
         for 'lbfgs', of iterations. After a refit, of that on all rows.
@@ -700,6 +704,7 @@ class RegularizedMLPClassifier(
             self.validation_scores_ = result.validation_scores
             self.best_validation_score_ = result.best_score
         self.train_scores_ = result.train_scores if self.train_scores else None
+        self.refit_ = result.refit
         if state:
             self._training_state = trained.state
         else:

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._drawing import given_axes, keywords, pyplot
-from skreg._training import _epochs_on_all_rows
 
 Array = NDArray[Any]
 
@@ -58,9 +57,9 @@ class LossCurveDisplay:
     iteration_name : str, default='epoch'
         What an iteration of the solver is called.
 
-    refit : bool or None, default=False
+    refit : bool, default=False
         Whether the loss curves are those of a later training on all rows, and the
-        validation scores those before it; None where it is not known.
+        validation scores those before it.
 
     name : str or None, default=None
         What the legend calls the networks.
@@ -132,7 +131,7 @@ class LossCurveDisplay:
         n_iters: Sequence[int] | None = None,
         score_name: str | None = None,
         iteration_name: str = "epoch",
-        refit: bool | None = False,
+        refit: bool = False,
         name: str | None = None,
     ) -> None:
         self.loss_curves = loss_curves
@@ -248,9 +247,7 @@ class LossCurveDisplay:
         if score is None:
             score, what = "loss", " without penalty and dropout"
         notes = []
-        if self.refit is None:
-            notes.append("before a refit, if there was one")
-        elif self.refit:
+        if self.refit:
             notes.append("before the refit")
         marked = sorted({epoch for epoch in best if epoch})
         if marked:
@@ -313,9 +310,8 @@ class LossCurveDisplay:
         (``early_stopping_refit``). Then the losses, and the training scores, are those
         of that refit, whose last weights the network has. The validation scores, and
         the best epoch, are from before it: the mean over the splits, of networks that
-        are gone. The legend says so. A refit is known by the lengths of the curves;
-        where it would have made them equally long, the legend leaves it open whether
-        there was one. Without a refit the network has the weights of the best epoch.
+        are gone. The legend says so. Without a refit, where ``refit_`` is False, the
+        network has the weights of the best epoch.
 
         Without early stopping there are neither validation scores nor a best epoch.
         After ``partial_fit`` an epoch stands for a call, and the curve is that of the
@@ -378,7 +374,7 @@ class LossCurveDisplay:
             n_iters=[network.n_iter_ for network in networks],
             score_name=names[0] if names else None,
             iteration_name="iteration" if has_lbfgs else "epoch",
-            refit=_was_refit(networks),
+            refit=any(getattr(each, "refit_", False) for each in networks),
             name=name,
         )
         return display.plot(ax, line_kw=line_kw, best_kw=best_kw)
@@ -818,26 +814,3 @@ def _best_epoch(network: Any, scores: Sequence[float] | None) -> int:
     if hasattr(network, "best_n_iter_"):
         return int(network.best_n_iter_)
     return int(np.argmax(scores)) + 1
-
-
-def _was_refit(networks: list[Any]) -> bool | None:
-    """Whether the losses are of another training than the validation scores.
-
-    In one training there is a loss to each score. None if a refit of that length is
-    possible too.
-    """
-    known: bool | None = False
-    for network in networks:
-        scores = getattr(network, "validation_scores_", None)
-        if not isinstance(network, RegularizedMLPClassifier) or scores is None:
-            continue
-        n_epochs = len(network.loss_curve_)
-        if n_epochs != len(scores):
-            return True
-        longest = _epochs_on_all_rows(network.best_n_iter_, network)
-        # L-BFGS may converge before.
-        shortest = 1 if network.solver == "lbfgs" else longest
-        may_be = network.early_stopping_refit and not network.warm_start
-        if may_be and shortest <= n_epochs <= longest:
-            known = None
-    return known

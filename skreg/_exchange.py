@@ -101,7 +101,7 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
     if model.loss_curve_ and not mlp.warm_start:
         # Theirs stays 1 however often partial_fit is called.
         model.n_iter_ = len(model.loss_curve_)
-    model.train_scores_ = None
+    model.train_scores_, model.refit_ = None, False
     scores = getattr(mlp, "validation_scores_", None)
     if scores:
         model.best_loss_ = None

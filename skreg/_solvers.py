@@ -56,7 +56,8 @@ class Result:
     ``theta`` is the best epoch's where a validation score was ``watched``, otherwise
     the last. ``best_epoch`` counts from 1. ``stopped`` says that an observer ended
     the training. ``interrupt`` is a KeyboardInterrupt that did: the weights are those
-    that it had reached. ``diverged`` says that it led nowhere.
+    that it had reached. ``diverged`` says that it led nowhere. ``refit`` says that the
+    validation scores are those of runs before this one, which is on all rows.
     """
 
     theta: Array
@@ -75,6 +76,7 @@ class Result:
     stopped: bool = False
     interrupt: KeyboardInterrupt | None = None
     diverged: DivergedError | None = None
+    refit: bool = False
 
 
 class EpochReport(NamedTuple):

@@ -197,6 +197,7 @@ def _joined(
     unfinished = [run.result for run in runs if not run.result.converged]
     result = replace(
         last.result,
+        refit=True,
         watched=True,
         validation_scores=scores,
         best_epoch=best_epoch,

@@ -146,24 +146,12 @@ def test_a_refit_is_named():
     ]
 
 
-def test_it_is_left_open_whether_there_was_a_refit():
+def test_a_refit_of_as_many_epochs_is_named_too():
     model = stopping(n_validation_splits=1).fit(X, y)
-    longest = round(1.5 * model.best_n_iter_)
-    assert len(model.validation_scores_) == model.n_iter_ == longest
-    training, validation = legend(draw(model).ax_)
-    assert training == "training loss"
-    assert "(before a refit, if there was one; best epoch " in validation
-    for rules_out in {"early_stopping_refit": False}, {"warm_start": True}:
-        model.set_params(**{"early_stopping_refit": "auto", **rules_out})
-        assert "validation loss (best epoch " in legend(draw(model).ax_)[1]
-
-
-def test_a_refit_with_lbfgs_may_be_shorter():
-    model = stopping(solver="lbfgs", early_stopping_refit=False).fit(X, y)
     assert len(model.validation_scores_) == model.n_iter_
-    assert model.n_iter_ < round(1.5 * model.best_n_iter_)
-    model.set_params(early_stopping_refit=True)
-    assert "before a refit, if there was one" in legend(draw(model).ax_)[1]
+    training, validation = legend(draw(model).ax_)
+    assert training == "training loss (refit on all rows)"
+    assert "(before the refit; best epoch " in validation
 
 
 def test_with_validation_rows_of_ones_own_there_is_no_refit():

@@ -297,6 +297,16 @@ def test_the_rows_seen_are_those_of_the_refit():
     assert model.t_ == model.n_iter_ * 100
 
 
+def test_the_model_says_whether_there_was_a_refit():
+    X, y = table(100)
+    model = classifier(early_stopping_refit=True, n_validation_splits=1)
+    assert model.fit(X, y).refit_ is True
+    assert model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:]).refit_ is False
+    assert model.set_params(early_stopping_refit=False).fit(X, y).refit_ is False
+    model.set_params(early_stopping=False)
+    assert model.partial_fit(X, y, classes=[0, 1, 2]).refit_ is False
+
+
 def test_no_more_epochs_than_max_iter():
     X, y = table()
     parameters = {"max_iter": 10, "learning_rate_init": 0.001}
