@@ -23,12 +23,14 @@ Array = NDArray[Any]
 class Activation(NamedTuple):
     """``scale_free``: g'(Z) is the same from G times any number above zero, as from A.
 
-    Dropout may then write A over G.
+    Dropout may then write A over G. ``onnx_operator`` is the ONNX operator that is g,
+    for ``skreg.onnx``; None if there is none.
     """
 
     apply: Callable[[Array, Array, Array], Calls]
     derivative: Callable[[Array, Array, Array], Calls]
     scale_free: bool
+    onnx_operator: str | None
 
 
 def _identity(Z: Array, out: Array, zeros: Array) -> Calls:
@@ -73,8 +75,8 @@ def _relu_derivative(G: Array, out: Array, zeros: Array) -> Calls:
 
 
 ACTIVATIONS = {
-    "identity": Activation(_identity, _identity_derivative, scale_free=True),
-    "logistic": Activation(_logistic, _logistic_derivative, scale_free=False),
-    "tanh": Activation(_tanh, _tanh_derivative, scale_free=False),
-    "relu": Activation(_relu, _relu_derivative, scale_free=True),
+    "identity": Activation(_identity, _identity_derivative, True, "Identity"),
+    "logistic": Activation(_logistic, _logistic_derivative, False, "Sigmoid"),
+    "tanh": Activation(_tanh, _tanh_derivative, False, "Tanh"),
+    "relu": Activation(_relu, _relu_derivative, True, "Relu"),
 }

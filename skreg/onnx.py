@@ -39,20 +39,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skreg._activations import ACTIVATIONS
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._search import RegularizedMLPClassifierCV
 
 Array = NDArray[Any]
-
-# The ONNX operator of each activation of skreg._activations. onnxruntime computes all
-# of them in float32 and in float64.
-OPERATORS = {
-    "identity": "Identity",
-    "logistic": "Sigmoid",
-    "tanh": "Tanh",
-    "relu": "Relu",
-}
 
 # Those of scikit-learn's classifiers in skl2onnx.
 _OPTIONS = {
@@ -100,12 +92,20 @@ def _networks(model: Any) -> list[RegularizedMLPClassifier]:
         return _networks(model.best_estimator_)
     if isinstance(model, RegularizedMLPEnsemble):
         return [network for each in model.estimators_ for network in _networks(each)]
-    if model.activation not in OPERATORS:
-        raise NotImplementedError(
-            f"activation={model.activation!r} has no ONNX operator in skreg.onnx. Fit "
-            f"with one of {', '.join(sorted(OPERATORS))} to export the model."
-        )
+    _operator(model)
     return [model]
+
+
+def _operator(network: RegularizedMLPClassifier) -> str:
+    """The ONNX operator of the hidden layers."""
+    operator = ACTIVATIONS[network.activation].onnx_operator
+    if operator is None:
+        known = [name for name, each in ACTIVATIONS.items() if each.onnx_operator]
+        raise NotImplementedError(
+            f"activation={network.activation!r} is no ONNX operator. Fit with one of "
+            f"{', '.join(known)} to export the model."
+        )
+    return operator
 
 
 def _classes(scope: Any, model: Any) -> Array:
@@ -269,7 +269,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     A = Z = graph.cast(operator.inputs[0].full_name, dtype)
     for layer in range(networks[0].n_layers_ - 1):
         if layer > 0:
-            A = graph.add(OPERATORS[networks[0].activation], Z)
+            A = graph.add(_operator(networks[0]), Z)
         W = np.stack([network.coefs_[layer] for network in networks])
         b = np.stack([network.intercepts_[layer][np.newaxis] for network in networks])
         if len(networks) == 1:
