@@ -48,6 +48,7 @@ autosummary_generate = True
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "none"  # the docstrings say the types
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 
 # Gallery: each script of docs/examples is run, and one that fails fails the build.
 sphinx_gallery_conf = {
@@ -82,7 +83,7 @@ def write_mathml(writer, node, *, as_block):
     except MathError as error:
         logger.warning("formula %r: %s", node.astext(), error, location=node)
         formula = f"<code>{escape(node.astext())}</code>"
-    writer.body.append(f'<div class="math">{formula}</div>' if as_block else formula)
+    writer.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)
     raise nodes.SkipNode
 
 

@@ -48,11 +48,13 @@ def public_names():
 
 
 def names_in_reference():
-    """What the tables of docs/api.rst list, each with its module."""
+    """What docs/api.rst lists, each with its module."""
     found, module, in_table = [], None, False
     for line in (DOCS / "api.rst").read_text("utf-8").splitlines():
         if match := re.match(r"\.\. currentmodule:: (\S+)", line):
             module = match[1]
+        if match := re.match(r"\.\. data:: (\S+)", line):
+            found.append((module, match[1]))
         if line.startswith(".. "):
             in_table = line.startswith(".. autosummary::")
         elif in_table and (match := re.fullmatch(r"   (\w+)", line)):
