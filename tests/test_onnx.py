@@ -49,6 +49,9 @@ each_kind = pytest.mark.parametrize("kind", TARGETS)
 each_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
 
 
+EXPORTED = [name for name, each in ACTIVATIONS.items() if each.onnx_operator]
+
+
 def network(**parameters):
     """Trained in some milliseconds, without a warning."""
     defaults = {
@@ -106,7 +109,7 @@ def assert_agree(outputs, model, rows, atol=None):
 
 
 @each_kind
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", EXPORTED)
 @each_dtype
 def test_network(kind, activation, dtype):
     rows = X.astype(dtype)
@@ -484,3 +487,7 @@ def test_without_the_libraries(library, monkeypatch):
     monkeypatch.delitem(sys.modules, "skreg.onnx")
     with pytest.raises(ImportError, match=r'pip install "skreg\[onnx\]"'):
         importlib.import_module("skreg.onnx")
+
+
+def test_the_activations_of_this_version_are_all_exported():
+    assert {"identity", "logistic", "tanh", "relu"} <= set(EXPORTED)
