@@ -2,8 +2,9 @@
 
 To read the code, follow the data: ``_search`` (a grid of estimators; with
 ``_selection``, which is best) and ``_ensemble`` (several of one; both with ``_stacks``,
-those trained together) → ``_classifier`` (the estimator; with ``_guards``, and
-``_advice`` on what went badly) →
+those trained together) → ``_classifier`` (the estimator; with ``_exchange``, to
+scikit-learn's network and back, ``_persistence``, the format of saved models,
+``_guards``, and ``_advice`` on what went badly) →
 ``_training`` (a run of a solver, or a stack of runs) → ``_problem`` (what a solver
 takes; with ``_settings``, the checked parameters and the random streams, and
 ``_threads``) → ``_data`` (validated rows) and ``_batches`` →
@@ -13,7 +14,7 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
 the documents' functions, on the same engine; ``_displays`` draws what a search
 found, and ``_curves`` how a network was trained and its weights (both with
-``_drawing``). ``dask`` trains on a cluster: its rows (``_partitions``) and its
+``_drawing``). ``onnx`` writes a fitted model as an ONNX graph. ``dask`` trains on a cluster: its rows (``_partitions``) and its
 objective (``_remote``) go to the same solvers. A file imports only files further down
 the table in ``tests/test_house.py``.
 """
