@@ -7,9 +7,6 @@ Choosing lambd and keep_prob
 units that dropout keeps in training. The pictures show what each does to the loss on
 the training rows and on others, what both do together, and what becomes of the border
 between two classes.
-
-Run as a script, it saves the pictures as PNG, in ``docs/images`` or in the folder that
-is its argument.
 """
 
 # %%
@@ -19,12 +16,8 @@ is its argument.
 # (64 columns, 10 classes) for training, 400 others for the test, five times with
 # other rows. Every setting that matters stands here.
 
-import sys
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 from sklearn.datasets import load_digits, make_moons
 from sklearn.inspection import DecisionBoundaryDisplay
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
@@ -79,8 +72,13 @@ def curves(title, name, values, train, test, off):
 
     The line is the mean over the splits, the band goes from the least to the greatest.
     """
-    figure, axes = plt.subplots(
-        2, 1, figsize=(5.5, 5), sharex=True, layout="constrained"
+    _, axes = plt.subplots(
+        2,
+        1,
+        num=f"choosing_{name}",
+        figsize=(5.5, 5),
+        sharex=True,
+        layout="constrained",
     )
     axes[0].set_title(title)
     for ax, part, loss, at_off, colour in (
@@ -94,19 +92,7 @@ def curves(title, name, values, train, test, off):
         ax.grid(alpha=0.3)
     axes[0].legend(loc="upper center")
     axes[1].set(yscale="log", xlabel=name)
-    return figure, axes
-
-
-def save(figure, name):
-    """Write the picture into the folder."""
-    here = Path(__file__).resolve().parent
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=100)
-    # A palette of 128 colours makes the file a third as large.
-    with Image.open(folder / f"{name}.png") as image:
-        small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    small.save(folder / f"{name}.png", optimize=True)
+    return axes
 
 
 # %%
@@ -117,13 +103,13 @@ def save(figure, name):
 
 train, test = (losses(part, "keep_prob", 1.0) for part in ("train", "test"))
 neither = train[:, 0], test[:, 0]
-figure, axes = curves(
+axes = curves(
     "L2 alone (keep_prob=1)", "lambd", LAMBDS[1:], train[:, 1:], test[:, 1:], neither
 )
 axes[1].set_xscale("log")
 axes[1].set_xticks(LAMBDS[1:], map("{:g}".format, LAMBDS[1:]))
 axes[1].minorticks_off()
-save(figure, "choosing_lambd")
+plt.show()
 
 # %%
 # By keep_prob
@@ -131,11 +117,9 @@ save(figure, "choosing_lambd")
 # Without L2. Where the loss is measured, dropout is off, on the training rows too.
 
 train, test = (losses(part, "lambd", 0) for part in ("train", "test"))
-figure, axes = curves(
-    "Dropout alone (lambd=0)", "keep_prob", KEEP_PROBS, train, test, neither
-)
+axes = curves("Dropout alone (lambd=0)", "keep_prob", KEEP_PROBS, train, test, neither)
 axes[1].set_xticks(KEEP_PROBS)
-save(figure, "choosing_keep_prob")
+plt.show()
 
 # %%
 # Both
@@ -143,7 +127,7 @@ save(figure, "choosing_keep_prob")
 # ``RegularizationGridDisplay`` draws a search. The score is minus the log-loss, so that
 # greater is better. The colours end at -1: a few bad cells would take up most of them.
 
-figure, ax = plt.subplots(figsize=(5.8, 4.6), layout="constrained")
+_, ax = plt.subplots(num="choosing_both", figsize=(5.8, 4.6), layout="constrained")
 RegularizationGridDisplay.from_estimator(
     search,
     ax=ax,
@@ -152,7 +136,7 @@ RegularizationGridDisplay.from_estimator(
     text_kw={"fontsize": 9},
 )
 ax.set_title("Both: mean score on the test rows")
-save(figure, "choosing_both")
+plt.show()
 
 # %%
 # The border between two classes
@@ -170,8 +154,14 @@ X, y = make_moons(2150, noise=0.35, random_state=2)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=150, stratify=y, random_state=0
 )
-figure, axes = plt.subplots(
-    2, 2, figsize=(6, 6), sharex=True, sharey=True, layout="constrained"
+_, axes = plt.subplots(
+    2,
+    2,
+    num="choosing_boundaries",
+    figsize=(6, 6),
+    sharex=True,
+    sharey=True,
+    layout="constrained",
 )
 for ax, (name, regularisation) in zip(axes.flat, FOUR.items(), strict=True):
     model = RegularizedMLPClassifier(max_iter=200, **regularisation, **SETTINGS)
@@ -199,4 +189,9 @@ for ax, (name, regularisation) in zip(axes.flat, FOUR.items(), strict=True):
     )
     ax.set_title(f"{name}\ntrain {train_score:.3f}, test {test_score:.3f}", fontsize=11)
     ax.set(xticks=(), yticks=(), xlabel="", ylabel="")
-save(figure, "choosing_boundaries")
+plt.show()
+
+# %%
+# In the right measure either lowers the loss on the test rows, and too much raises it
+# far. In the grid, the more there is of the one, the less is needed of the other, and
+# the most of both is the worst. The border of the half moons is smoother with either.
