@@ -14,9 +14,10 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
 the documents' functions, on the same engine; ``_displays`` draws what a search
 found, and ``_curves`` how a network was trained and its weights (both with
-``_drawing``). ``onnx`` writes a fitted model as an ONNX graph. ``dask`` trains on a cluster: its rows (``_partitions``) and its
-objective (``_remote``) go to the same solvers. A file imports only files further down
-the table in ``tests/test_house.py``.
+``_drawing``). ``onnx`` writes a fitted model as an ONNX graph. ``dask`` trains on a
+cluster: its rows (``_partitions``) and its objective (``_remote``) go to the same
+solvers. ``_versions`` prints what a report of a bug needs. A file imports only files
+further down the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier
@@ -24,6 +25,7 @@ from skreg._curves import LossCurveDisplay, WeightDistributionDisplay
 from skreg._displays import RegularizationGridDisplay
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._search import RegularizedMLPClassifierCV
+from skreg._versions import show_versions
 
 __version__ = "0.1.0.dev0"
 
@@ -35,4 +37,5 @@ __all__ = [
     "RegularizedMLPEnsemble",
     "WeightDistributionDisplay",
     "__version__",
+    "show_versions",
 ]
