@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Tags, check_scalar
@@ -22,6 +22,7 @@ from skreg._activations import ACTIVATIONS
 from skreg._advice import unscaled_text, warn_of
 from skreg._data import (
     FLOATS,
+    Sparse,
     Target,
     checked_rows,
     held_out_rows,
@@ -30,19 +31,17 @@ from skreg._data import (
     training_set,
 )
 from skreg._exchange import from_sklearn, to_sklearn
-from skreg._guards import available_if_incremental, unchanged_on_error
+from skreg._guards import available_if_incremental, fit_context, unchanged_on_error
 from skreg._loss import OUTPUTS, Output
 from skreg._network import Workspace, by_chunks, input_gradients, of_all_rows
 from skreg._observers import CallbackSupport, FitTask
-from skreg._parameters import Layer
+from skreg._parameters import Array, Layer
 from skreg._persistence import Persistent
 from skreg._problem import HERE, dropout, model_attributes
 from skreg._runs import Before, Trained
 from skreg._settings import SOLVERS, keep_prob_by_layer, random_streams
 from skreg._solvers import Result
 from skreg._training import train
-
-Array = NDArray[Any]
 
 
 class RegularizedMLPClassifier(
@@ -407,11 +406,11 @@ class RegularizedMLPClassifier(
 
     def __init__(
         self,
-        hidden_layer_sizes: int | ArrayLike = (100, 50),
+        hidden_layer_sizes: int | Sequence[int] | Array = (100, 50),
         activation: str = "relu",
         *,
-        lambd: float | ArrayLike = 1.0,
-        keep_prob: float | ArrayLike = 1.0,
+        lambd: float | Sequence[float] | Array = 1.0,
+        keep_prob: float | Sequence[float] | Array = 1.0,
         input_keep_prob: float = 1.0,
         max_norm: float | None = None,
         class_weight: str | dict[Any, float] | list[dict[Any, float]] | None = None,
@@ -476,14 +475,14 @@ class RegularizedMLPClassifier(
 
     # Training: fit → _train → a solver; _keep writes what it found.
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Sparse,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        X_val: ArrayLike | None = None,
+        X_val: ArrayLike | Sparse | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
@@ -579,10 +578,10 @@ class RegularizedMLPClassifier(
         warn_of(self, result, unscaled, stacklevel)
 
     @available_if_incremental
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Sparse,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
@@ -627,7 +626,7 @@ class RegularizedMLPClassifier(
         >>> model.n_iter_, model.t_
         (2, 150)
         """
-        # _fit_context leaves out the check once the estimator is fitted.
+        # fit_context leaves out the check once the estimator is fitted.
         self._validate_params()
         if isinstance(self.class_weight, str):
             raise ValueError(
@@ -712,7 +711,7 @@ class RegularizedMLPClassifier(
 
     # Prediction: a chunk of rows at a time, always without dropout.
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | Sparse) -> Array:
         """Predict the class of each row: the one with the largest logit.
 
         Parameters
@@ -747,7 +746,7 @@ class RegularizedMLPClassifier(
         decisions = self._finished(X, "decisions")
         return self._target.decode(decisions)
 
-    def predict_proba(self, X: ArrayLike) -> Array:
+    def predict_proba(self, X: ArrayLike | Sparse) -> Array:
         """A3 = sigmoid(Z3), or softmax(Z3) for three classes and more.
 
         Dropout is off, as always in prediction.
@@ -784,7 +783,7 @@ class RegularizedMLPClassifier(
         """
         return self._finished(X, "probabilities")
 
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: ArrayLike | Sparse) -> Array:
         """Logarithm of the probabilities, from the logits.
 
         It is finite where ``predict_proba`` underflows to zero.
@@ -819,7 +818,7 @@ class RegularizedMLPClassifier(
         """
         return self._finished(X, "log_probabilities")
 
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: ArrayLike | Sparse) -> Array:
         """The logits Z3 = W3 A2 + b3.
 
         Parameters
@@ -858,7 +857,7 @@ class RegularizedMLPClassifier(
     def _output(self) -> Output:
         return OUTPUTS[self._target.kind]
 
-    def _finished(self, X: ArrayLike, what: str) -> Array:
+    def _finished(self, X: ArrayLike | Sparse, what: str) -> Array:
         """The logits of all rows of X, made into what the output has by that name."""
         rows, layers = self._ready(X)
         finish = np.array if what == "logits" else getattr(self._output, what)
@@ -869,7 +868,7 @@ class RegularizedMLPClassifier(
             lambda workspace: finish(workspace.Z).T,
         )
 
-    def _ready(self, X: ArrayLike) -> tuple[Any, list[Layer]]:
+    def _ready(self, X: ArrayLike | Sparse) -> tuple[Any, list[Layer]]:
         """Validated rows, and the layers in their dtype."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
@@ -888,7 +887,7 @@ class RegularizedMLPClassifier(
 
     def sample_proba(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Sparse,
         n_samples: int = 100,
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
@@ -959,7 +958,7 @@ class RegularizedMLPClassifier(
                     sample[chunk] = finish(work.Z).T
         return samples
 
-    def input_gradients(self, X: ArrayLike, target: Any = None) -> Array:
+    def input_gradients(self, X: ArrayLike | Sparse, target: Any = None) -> Array:
         """dZ3/dX: the derivative of the logits by the inputs, row by row.
 
         For explaining a prediction: how each column moves the logits of

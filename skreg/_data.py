@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,13 @@ FLOATS = (np.float64, np.float32)
 
 # Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
 _ROWS_AT_A_TIME = 2**16
+
+
+class Sparse(Protocol):
+    """A matrix or an array of ``scipy.sparse``, for the type hints."""
+
+    def tocsr(self) -> Any:
+        """Such as it is in compressed rows."""
 
 
 class Target(NamedTuple):
@@ -81,7 +88,12 @@ class Target(NamedTuple):
 
 
 def checked_rows(
-    estimator: Any, X: ArrayLike, y: ArrayLike, *, reset: bool, dtype: Any = FLOATS
+    estimator: Any,
+    X: ArrayLike | Sparse,
+    y: ArrayLike,
+    *,
+    reset: bool,
+    dtype: Any = FLOATS,
 ) -> tuple[Any, Array]:
     """X and y as arrays that an estimator can be fitted to.
 
@@ -469,7 +481,7 @@ def _codes(target: Target, y: Array, rows: Array | None) -> Array:
 def held_out_rows(
     estimator: Any,
     training: TrainingSet,
-    X_val: ArrayLike | None = None,
+    X_val: ArrayLike | Sparse | None = None,
     y_val: ArrayLike | None = None,
     sample_weight_val: ArrayLike | None = None,
 ) -> TrainingSet | None:

@@ -10,14 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import Tags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._data import Target
-from skreg._guards import unchanged_on_error
+from skreg._data import Sparse, Target
+from skreg._guards import fit_context, unchanged_on_error
 from skreg._observers import CallbackSupport
 from skreg._persistence import Persistent
 from skreg._stacks import fit_networks
@@ -113,14 +113,14 @@ class RegularizedMLPEnsemble(
         self.n_estimators = n_estimators
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Sparse,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        X_val: ArrayLike | None = None,
+        X_val: ArrayLike | Sparse | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
@@ -202,7 +202,7 @@ class RegularizedMLPEnsemble(
     def _estimator(self) -> Any:
         return RegularizedMLPClassifier() if self.estimator is None else self.estimator
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | Sparse) -> Array:
         """Predict the class of each row: the one with the largest mean probability.
 
         Parameters
@@ -239,7 +239,7 @@ class RegularizedMLPEnsemble(
             return target.decode(decisions.argmax(axis=1))
         return target.decode((decisions > 0).astype(int))
 
-    def predict_proba(self, X: ArrayLike) -> Array:
+    def predict_proba(self, X: ArrayLike | Sparse) -> Array:
         """P = 1/n Σ P_i.
 
         Parameters
@@ -276,7 +276,7 @@ class RegularizedMLPEnsemble(
             total += network.predict_proba(X)
         return total / len(self.estimators_)
 
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: ArrayLike | Sparse) -> Array:
         """Logarithm of the mean probabilities, from the logits of the networks.
 
         It is finite where ``predict_proba`` underflows to zero.
@@ -311,7 +311,7 @@ class RegularizedMLPEnsemble(
         check_is_fitted(self)
         return _log_mean([n.predict_log_proba(X) for n in self.estimators_])
 
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: ArrayLike | Sparse) -> Array:
         """The logits of the mean probabilities.
 
         Parameters

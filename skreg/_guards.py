@@ -5,23 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
 
 from skreg._problem import stops_early_for_sure
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class _UnavailableError(AttributeError, ValueError):
     """A method that the parameters rule out: hasattr() is false, the text says why."""
 
 
-class available_if_incremental:
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
+    """scikit-learn's ``_fit_context``, which has no type hints: those of the method."""
+    return cast(
+        "Callable[[Method], Method]",
+        _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation),
+    )
+
+
+def available_if_incremental(method: Method) -> Method:
     """``partial_fit`` exists where the parameters allow it.
 
     As ``sklearn.utils.metaestimators.available_if``, but the error is a ValueError as
     well, with the reason in its own text.
     """
+    return cast("Method", _Incremental(method))
+
+
+class _Incremental:
+    """The descriptor behind :func:`available_if_incremental`."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self._method = method

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.model_selection._validation import (
     _insert_error_scores,
@@ -32,9 +32,9 @@ from sklearn.utils.validation import _check_method_params
 
 from skreg._advice import unscaled_text, without_advice
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._data import held_out_rows
+from skreg._data import Sparse, held_out_rows
 from skreg._ensemble import RegularizedMLPEnsemble
-from skreg._guards import unchanged_on_error
+from skreg._guards import fit_context, unchanged_on_error
 from skreg._observers import SearchTask
 from skreg._persistence import Persistent
 from skreg._problem import HERE, stack_size
@@ -251,8 +251,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
 
     def __init__(
         self,
-        lambds: Sequence[Any] | Array = (0.2, 1.0, 5.0, 20.0),
-        keep_probs: Sequence[Any] | Array = (0.5, 0.9),
+        lambds: Sequence[float | Sequence[float]] | Array = (0.2, 1.0, 5.0, 20.0),
+        keep_probs: Sequence[float | Sequence[float]] | Array = (0.5, 0.9),
         *,
         cv: Any = None,
         scoring: Any = "auto",
@@ -262,7 +262,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         return_train_score: bool = False,
         error_score: float | str = np.nan,
         verbose: int = 0,
-        hidden_layer_sizes: int | ArrayLike = (100, 50),
+        hidden_layer_sizes: int | Sequence[int] | Array = (100, 50),
         activation: str = "relu",
         input_keep_prob: float = 1.0,
         max_norm: float | None = None,
@@ -349,14 +349,14 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         """The grid, as ``GridSearchCV`` takes it."""
         return {"lambd": list(self.lambds), "keep_prob": list(self.keep_probs)}
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Sparse,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        X_val: ArrayLike | None = None,
+        X_val: ArrayLike | Sparse | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
         **params: Any,

@@ -5,27 +5,27 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from sklearn.base import _fit_context
+from typing import Any, TypeVar
 
 from skreg._advice import unscaled_text
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._guards import unchanged_on_error
+from skreg._guards import fit_context, unchanged_on_error
 from skreg._observers import FitTask
 from skreg._partitions import collections, rows_on_workers
 from skreg._remote import forget, workers_of
 from skreg._training import train
 
+Classifier = TypeVar("Classifier", bound=RegularizedMLPClassifier)
+
 
 def fit(
-    estimator: RegularizedMLPClassifier,
+    estimator: Classifier,
     X: Any,
     y: Any,
     *,
     sample_weight: Any = None,
     client: Any = None,
-) -> RegularizedMLPClassifier:
+) -> Classifier:
     """Minimise J over all partitions; they stay on the workers.
 
         J = 1/m Σ_p Σ_{i in p} w_i CE(A_i, Y_i) + lambd/(2m) Σ W²
@@ -113,15 +113,16 @@ def fit(
     _check_estimator(estimator)
     try:
         with _room_for_tasks():
-            return _fit(estimator, X, y, sample_weight, client)  # type: ignore[no-any-return]
+            _fit(estimator, X, y, sample_weight, client)
     except BaseException as error:
         # The client keeps the errors of tasks; their frames would keep the partitions.
         traceback.clear_frames(error.__traceback__)
         raise
+    return estimator
 
 
-@_fit_context(prefer_skip_nested_validation=True)
-def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> Any:
+@fit_context(prefer_skip_nested_validation=True)
+def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> None:
     """``fit``; the decorator checks the parameters and ends the callbacks."""
     _check_scoring(estimator)
     client = _client(client)
@@ -138,7 +139,6 @@ def _fit(estimator: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> Any
         trained = train(estimator, data, before, task=task, site=site)
         estimator._keep_fit(trained, data.target)
     estimator._end_fit(trained.result, task, unscaled, stacklevel=5)
-    return estimator
 
 
 def _check_estimator(estimator: Any) -> None:
