@@ -7,6 +7,7 @@ come from a server. The theme brings its own fonts and icons.
 """
 
 import sys
+import warnings
 from html import escape
 from pathlib import Path
 
@@ -54,6 +55,7 @@ toc_object_entries_show_parents = "hide"
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
+    "capture_repr": (),  # else the last line's object is printed
     "download_all_examples": False,
     "write_computation_times": False,
 }
@@ -93,3 +95,7 @@ def setup(app):
         (lambda writer, node: write_mathml(writer, node, as_block=False), None),
         (lambda writer, node: write_mathml(writer, node, as_block=True), None),
     )
+    # A warning in an example fails it. Sphinx-gallery runs them on this event, at 500.
+    strict = warnings.catch_warnings(action="error")
+    app.connect("builder-inited", lambda app: strict.__enter__(), priority=499)
+    app.connect("builder-inited", lambda app: strict.__exit__(), priority=501)

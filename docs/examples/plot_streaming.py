@@ -56,7 +56,9 @@ for order, rows in orders.items():
             batch_size=10,
             random_state=0,
         ),
-        "SGDClassifier": SGDClassifier(loss="log_loss", random_state=0),
+        "SGDClassifier": SGDClassifier(
+            loss="log_loss", learning_rate="constant", eta0=0.1, random_state=0
+        ),
     }
     found[order] = {
         name: accuracies(model, X[rows], y[rows]) for name, model in models.items()
@@ -85,7 +87,8 @@ axes[1].legend(loc="lower right")
 plt.show()
 
 # %%
-# Both learn from the stream, and neither is far from the other. Mixed, the accuracy
+# Both learn from the stream, and neither is far from the other: digits are a task that
+# a linear model does nearly as well, in less time. Mixed, the accuracy
 # climbs as rows come in. In the order of the file it falls again in some stretches,
 # for both at once, and most near the end: rows that stand together are alike there,
 # and the next ones are not like those before. Shuffled folds do not show that.
