@@ -15,17 +15,17 @@ from skreg._partitions import collections, rows_on_workers
 from skreg._remote import forget, workers_of
 from skreg._training import train
 
-Classifier = TypeVar("Classifier", bound=RegularizedMLPClassifier)
+_Classifier = TypeVar("_Classifier", bound=RegularizedMLPClassifier)
 
 
 def fit(
-    estimator: Classifier,
+    estimator: _Classifier,
     X: Any,
     y: Any,
     *,
     sample_weight: Any = None,
     client: Any = None,
-) -> Classifier:
+) -> _Classifier:
     """Minimise J over all partitions; they stay on the workers.
 
         J = 1/m Σ_p Σ_{i in p} w_i CE(A_i, Y_i) + lambd/(2m) Σ W²

@@ -47,12 +47,13 @@ TOP_LEVEL = {
     "skreg",
     "tests",
 }
-# What else belongs into the sdist: it keeps what Sphinx and Python make out of it.
+# What the sdist has, and what Sphinx and Python leave in a checkout.
 IN_SDIST = TOP_LEVEL | {".gitignore"}
 LEFT_OVER = [
     "docs/_build/html/index.html",
     "docs/gallery/plot_choosing.rst",
     "docs/generated/skreg.show_versions.rst",
+    "docs/sg_execution_times.rst",
     "skreg/__pycache__/_loss.cpython-311.pyc",
     "tests/__pycache__/reference.cpython-311.pyc",
     "build/lib/skreg/_old.py",
@@ -374,7 +375,7 @@ def run(*command, cwd, **environment):
 
 def copied_sources(target):
     """What the sdist is made of; returns the names of the files."""
-    leave = shutil.ignore_patterns("__pycache__", "_build", "gallery", "generated")
+    leave = shutil.ignore_patterns(*{Path(name).parts[1] for name in LEFT_OVER})
     for name in IN_SDIST:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, ignore=leave)

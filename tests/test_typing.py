@@ -31,12 +31,12 @@ def public_names():
 
 
 def public_methods():
-    """Those of the public classes, but for what scikit-learn adds to estimators."""
+    """Those of the public classes, less fitted attributes and scikit-learn's own."""
     for value in vars(skreg).values():
         if isinstance(value, type):
             for name in vars(value):
                 of_sklearn = name in dir(BaseEstimator) or "_request" in name
-                if name[0] != "_" and not of_sklearn:
+                if not (name[0] == "_" or name[-1] == "_" or of_sklearn):
                     yield name
 
 

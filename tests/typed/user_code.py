@@ -23,10 +23,12 @@ from sklearn.preprocessing import StandardScaler
 import skreg
 import skreg.dask
 from skreg import (
+    LossCurveDisplay,
     RegularizationGridDisplay,
     RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
+    WeightDistributionDisplay,
     functional,
 )
 from skreg.functional import compute_cost_with_regularization, forward_propagation
@@ -80,6 +82,7 @@ def classifier(X: Array, y: Array) -> None:
     assert_type(model.converged_, bool)
     streamed = small().partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
     assert_type(streamed, RegularizedMLPClassifier)
+    assert_type(Small.from_sklearn(streamed.to_sklearn(), lambd=0.5), Small)
 
 
 def kinds_of_rows(X: Array, y: Array) -> None:
@@ -107,7 +110,6 @@ def searches(X: Array, y: Array) -> None:
         [[0.9, 0.8]], lambds=[0.1], keep_probs=[0.5, (0.5, 0.9)], best=(0, 1)
     )
     assert_type(again.plot(colorbar=False), RegularizationGridDisplay)
-    plt.close("all")
     fast = RegularizedMLPClassifierCV(
         lambds=np.logspace(-1, 1, 2),
         keep_probs=(0.5, [0.9]),
@@ -120,6 +122,25 @@ def searches(X: Array, y: Array) -> None:
     assert_type(fast.fit(X, y), RegularizedMLPClassifierCV)
     assert_type(fast.estimator, RegularizedMLPClassifier)
     assert_type(fast.param_grid, dict[str, list[Any]])
+    plt.close("all")
+
+
+def pictures(X: Array, y: Array) -> None:
+    model = small().fit(X, y)
+    losses = LossCurveDisplay.from_estimator(model, line_kw={"linewidth": 2})
+    assert_type(losses, LossCurveDisplay)
+    scores = [[0.5, 0.6], [0.4, 0.7]]
+    again = LossCurveDisplay(scores, validation_scores=scores, best_n_iters=[1, 2])
+    assert_type(again.plot(name="two networks"), LossCurveDisplay)
+    weights = WeightDistributionDisplay.from_estimator(model, near_zero=0.1)
+    assert_type(weights, WeightDistributionDisplay)
+    assert_type(weights.root_mean_squares, Array)
+    assert_type(weights.near_zero_shares, Array)
+    assert_type(
+        WeightDistributionDisplay(model.coefs_).plot(n_cols=1, bins=5),
+        WeightDistributionDisplay,
+    )
+    plt.close("all")
 
 
 def ensemble(X: Array, y: Array) -> None:
@@ -171,6 +192,7 @@ def main() -> None:
     classifier(X, y)
     kinds_of_rows(X, y)
     searches(X, y)
+    pictures(X, y)
     ensemble(X, y)
     formulas(X.T, y[np.newaxis])
     cluster(X, y)

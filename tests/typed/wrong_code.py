@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 import skreg
 import skreg.dask
 from skreg import (
+    LossCurveDisplay,
     RegularizationGridDisplay,
     RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
+    WeightDistributionDisplay,
 )
 from skreg.functional import (
     backward_propagation_with_dropout,
@@ -78,4 +80,7 @@ def functions() -> None:
     RegularizationGridDisplay([[0.9]], [0.1])  # E: call-arg
     RegularizationGridDisplay([[0.9]], [0.1], [0.5], (0, 0))  # E: Too many positional
     RegularizationGridDisplay([[0.9]], ["0.1"], [0.5])  # E: list-item
+    LossCurveDisplay([[0.5]], [[0.5]])  # E: Too many positional
+    LossCurveDisplay([[0.5]], best_n_iters=1)  # E: arg-type
+    WeightDistributionDisplay([X], near_zero="0.1")  # E: arg-type
     compute_cost([[0.5]], [[1]])
