@@ -68,6 +68,12 @@ def test_the_reference_has_every_public_name_once():
     assert set(listed) == public_names()
 
 
+def test_the_page_on_the_architecture_has_every_file():
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    files = {f"`skreg/{path.name}`" for path in (ROOT / "skreg").glob("*.py")}
+    assert {name for name in files if name not in page} == set()
+
+
 # Pages and links ---------------------------------------------------------------------
 
 
