@@ -16,8 +16,8 @@ the documents' functions, on the same engine; ``_displays`` draws what a search
 found, and ``_curves`` how a network was trained and its weights (both with
 ``_drawing``). ``onnx`` writes a fitted model as an ONNX graph. ``dask`` trains on a
 cluster: its rows (``_partitions``) and its objective (``_remote``) go to the same
-solvers. ``_versions`` prints what a report of a bug needs. A file imports only files
-further down the table in ``tests/test_house.py``.
+solvers. ``_show_versions`` prints what a report of a bug needs. A file imports only
+files further down the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier
@@ -25,9 +25,8 @@ from skreg._curves import LossCurveDisplay, WeightDistributionDisplay
 from skreg._displays import RegularizationGridDisplay
 from skreg._ensemble import RegularizedMLPEnsemble
 from skreg._search import RegularizedMLPClassifierCV
-from skreg._versions import show_versions
-
-__version__ = "0.1.0.dev0"
+from skreg._show_versions import show_versions
+from skreg._version import __version__
 
 __all__ = [
     "LossCurveDisplay",

@@ -21,8 +21,9 @@ from skreg._settings import lambd_by_layer, random_streams
 Array = NDArray[Any]
 Model = TypeVar("Model")
 
-# The activations of the hidden layers that MLPClassifier has.
-THEIR_ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
+# What MLPClassifier has, for the hidden layers and for training.
+_THEIR_ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
+_THEIR_SOLVERS = {"lbfgs", "sgd", "adam"}
 
 # Their batch_size='auto' is so many rows, or all if there are fewer.
 _THEIR_AUTO = 200
@@ -34,11 +35,17 @@ _IN_COMMON = ("loss_", "n_iter_", "t_")
 def to_sklearn(model: Any) -> MLPClassifier:
     """A fitted ``MLPClassifier`` with the weights of the model."""
     check_is_fitted(model)
-    if model.activation not in THEIR_ACTIVATIONS:
+    if model.activation not in _THEIR_ACTIVATIONS:
         raise ValueError(
             f"activation={model.activation!r}: MLPClassifier has only "
-            f"{sorted(THEIR_ACTIVATIONS)}. Export the model as ONNX, with skreg.onnx, "
-            "which has all of them."
+            f"{sorted(_THEIR_ACTIVATIONS)}. skreg.onnx exports the others, if they are "
+            "ONNX operators."
+        )
+    if model.solver not in _THEIR_SOLVERS:
+        raise ValueError(
+            f"solver={model.solver!r}: MLPClassifier has only "
+            f"{sorted(_THEIR_SOLVERS)}. If it is to predict, and not to train on, set "
+            "one of them before: model.set_params(solver='adam')."
         )
     _check_classes(model.classes_, type(model).__name__)
     settings = _their_settings(model)
@@ -73,7 +80,8 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
             "sklearn.neural_network.MLPClassifier. Of a pipeline or a search take the "
             "classifier that is in it."
         )
-    if not hasattr(mlp, "coefs_"):
+    # Interrupted in its first epoch, it has weights, but no loss.
+    if not hasattr(mlp, "loss_"):
         raise NotFittedError(
             f"mlp={mlp!r} has no weights to take over. Fit it first, or make a "
             "RegularizedMLPClassifier with the parameters that you want."

@@ -28,7 +28,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from skreg._advice import unscaled_text, without_advice
 from skreg._classifier import RegularizedMLPClassifier
@@ -502,6 +502,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
     @property
     def scorer_(self) -> Any:
         """The scorer or scorers, made anew: a saved search has only their names."""
+        check_is_fitted(self, "_scored_by")
         return scorer_or_scorers(self._scored_by, self.estimator)
 
     @property

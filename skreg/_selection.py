@@ -31,9 +31,11 @@ def scorer_or_scorers(scoring: Any, estimator: Any) -> Any:
     """What ``scorer_`` is: a function, or several by their names."""
     if callable(scoring):
         return scoring
-    automatic = isinstance(scoring, str) and scoring == "auto"
-    scorers = check_scoring(estimator, None if automatic else scoring)
-    return getattr(scorers, "_scorers", scorers)
+    if isinstance(scoring, dict):
+        return {name: check_scoring(estimator, each) for name, each in scoring.items()}
+    if isinstance(scoring, list | tuple | set):
+        return {name: check_scoring(estimator, name) for name in scoring}
+    return check_scoring(estimator, None if scoring == "auto" else scoring)
 
 
 def forget_losses_of_failures(results: Sequence[dict[str, Any]]) -> None:

@@ -150,7 +150,7 @@ def test_scoring_monitor_records_each_epoch(iris, solver):
     assert scores[-1] == model.score(*iris)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_scoring_monitor_in_a_search(iris, n_jobs):
     monitor = callback.ScoringMonitor(scoring="accuracy")
     model = classifier().set_callbacks(monitor)

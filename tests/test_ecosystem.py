@@ -118,6 +118,7 @@ def searched_by_two(cancer):
     return searched(cancer, n_jobs=2, n_threads=1)
 
 
+@pytest.mark.slow
 def test_a_grid_search_gives_the_same_scores_with_two_jobs(cancer, searched_by_two):
     """Two jobs with a thread each, and one job with all threads."""
     alone = scores_of(searched(cancer, n_jobs=1, n_threads=None))
@@ -126,6 +127,7 @@ def test_a_grid_search_gives_the_same_scores_with_two_jobs(cancer, searched_by_t
         np.testing.assert_allclose(alone[name], shared[name], rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_with_one_blas_thread_the_scores_are_the_same_bit_for_bit(
     searched_by_one, searched_by_two
 ):

@@ -200,6 +200,7 @@ EXACT = RegularizedMLPClassifier(hidden_layer_sizes=(10,), batch_size="full")
 
 
 # The data of the checks are few rows, and not always scaled.
+@pytest.mark.slow
 @parametrize_with_checks([RegularizedMLPEnsemble(EXACT, n_estimators=2)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")

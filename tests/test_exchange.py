@@ -22,7 +22,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._exchange import THEIR_ACTIVATIONS
+from skreg._exchange import _THEIR_ACTIVATIONS, _THEIR_SOLVERS
 
 RNG = np.random.default_rng(0)
 N = 40
@@ -102,7 +102,7 @@ def assert_same_weights(a, b, tolerance=1e-10):
 
 
 @every_target
-@pytest.mark.parametrize("activation", sorted(THEIR_ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(_THEIR_ACTIVATIONS))
 def test_to_sklearn_predicts_the_same(kind, activation):
     longer = {"lambd": 0.01, "max_iter": 30, "learning_rate_init": 0.1}
     model = ours(kind, activation=activation, keep_prob=0.8, **longer)
@@ -278,7 +278,25 @@ def test_an_activation_that_mlp_classifier_lacks():
     with pytest.raises(ValueError, match=r"activation='gelu'.*relu.*ONNX"):
         model.to_sklearn()
     options = MLPClassifier._parameter_constraints["activation"][0].options
-    assert set(options) == THEIR_ACTIVATIONS
+    assert set(options) == _THEIR_ACTIVATIONS
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_solver_that_mlp_classifier_lacks(warm_start):
+    model = ours(warm_start=warm_start)
+    model.solver = "rmsprop"
+    with pytest.raises(ValueError, match=r"solver='rmsprop'.*'sgd'.*set_params"):
+        model.to_sklearn()
+    assert_predict_the_same(model.set_params(solver="sgd").to_sklearn(), model)
+    options = MLPClassifier._parameter_constraints["solver"][0].options
+    assert set(options) == _THEIR_SOLVERS
+
+
+def test_an_mlp_classifier_that_was_interrupted_in_its_first_epoch():
+    mlp = theirs("binary")
+    del mlp.loss_
+    with pytest.raises(NotFittedError, match="has no weights to take over"):
+        RegularizedMLPClassifier.from_sklearn(mlp)
 
 
 def test_one_class_is_no_mlp_classifier():

@@ -16,7 +16,7 @@ TABLE = [
     ["__init__"],
     ["__main__"],
     ["onnx", "dask"],
-    ["_versions"],
+    ["_show_versions"],
     ["_remote"],
     ["_partitions"],
     ["_displays", "_curves"],
@@ -48,7 +48,7 @@ TABLE = [
     ["_dropout"],
     ["_threads"],
     ["_parameters"],
-    ["_calls"],
+    ["_calls", "_version"],
 ]
 ROW = {name: row for row, names in enumerate(TABLE) for name in names}
 # The command is a user of the package: it imports the public names, which stand above.

@@ -237,7 +237,7 @@ def test_a_newer_file_names_its_version(way, name, fitted, monkeypatch):
     dumps, loads = SAVED[way]
     with monkeypatch.context() as later:
         later.setattr(_persistence, "FORMAT", _persistence.FORMAT + 1)
-        later.setattr(skreg, "__version__", "99.1")
+        later.setattr(_persistence, "__version__", "99.1")
         saved = dumps(fitted[name])
         loads(saved)
     with pytest.raises(ValueError, match=r"Upgrade skreg to 99\.1 or newer") as error:

@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -1359,6 +1359,13 @@ def test_scorers_and_refit_mean_what_they_mean(scoring, refit):
         assert not hasattr(mine, "predict")
         with pytest.raises(AttributeError, match="has no attribute 'predict'"):
             mine.predict(X)
+
+
+def test_there_is_no_scorer_before_fit():
+    model = RegularizedMLPClassifierCV()
+    assert not hasattr(model, "scorer_")
+    with pytest.raises(NotFittedError):
+        _ = model.scorer_
 
 
 def test_several_scores_without_a_choice_are_refused():

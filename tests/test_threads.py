@@ -92,7 +92,9 @@ def test_another_thread_leaves_the_number_alone():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "solver", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("hidden", "batch_size", "n_columns", "as_sparse", "expected"),
     [

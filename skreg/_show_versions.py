@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import sklearn
+
+from skreg._version import __version__
 
 # The libraries of the extras that users install, and skops, which saves models.
 OPTIONAL = (
@@ -40,7 +41,7 @@ def show_versions() -> None:
            python: ...
     """
     # The package that runs, which need not be the one that is installed.
-    versions = {"skreg": sys.modules[__package__].__version__}
+    versions: dict[str, str | None] = {"skreg": __version__}
     for name in OPTIONAL:
         versions[name] = _installed(name)
     print("\nskreg and its optional libraries:")
