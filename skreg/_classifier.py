@@ -1045,7 +1045,8 @@ class RegularizedMLPClassifier(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If ``MLPClassifier`` lacks the activation, or if there is one class only,
+            If ``MLPClassifier`` lacks the activation or the solver, or if there is one
+            class only,
             for which it has two columns of probabilities.
 
         See Also
@@ -1104,7 +1105,9 @@ class RegularizedMLPClassifier(
         NotFittedError
             If it is not fitted.
         ValueError
-            If it has no hidden layer or one class only, or if a parameter is unknown.
+            If it has no hidden layer or one class only, or if a parameter is unknown,
+            out of range, or that of another network: the activation and the layers
+            are those of ``mlp``.
 
         See Also
         --------

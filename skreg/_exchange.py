@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg._parameters import Layout
 from skreg._problem import rows_of_batch, stops_early_for_sure
-from skreg._settings import lambd_by_layer, random_streams
+from skreg._settings import (
+    hidden_layers,
+    keep_prob_by_layer,
+    lambd_by_layer,
+    random_streams,
+)
 
 Array = NDArray[Any]
 Model = TypeVar("Model")
@@ -24,6 +29,9 @@ Model = TypeVar("Model")
 # What MLPClassifier has, for the hidden layers and for training.
 _THEIR_ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
 _THEIR_SOLVERS = {"lbfgs", "sgd", "adam"}
+
+# The values of ``scoring`` that watch what theirs does.
+_ACCURACY = ("accuracy", None)
 
 # Their batch_size='auto' is so many rows, or all if there are fewer.
 _THEIR_AUTO = 200
@@ -60,12 +68,12 @@ def to_sklearn(model: Any) -> MLPClassifier:
     if hasattr(model, "feature_names_in_"):
         theirs.feature_names_in_ = model.feature_names_in_.copy()
     if settings["early_stopping"]:
-        watched = model.validation_scores_ is not None
         theirs.best_loss_ = None
-        theirs.validation_scores_ = list(model.validation_scores_) if watched else []
-        theirs.best_validation_score_ = (
-            model.best_validation_score_ if watched else -math.inf
-        )
+        theirs.validation_scores_, theirs.best_validation_score_ = [], -math.inf
+        # Theirs are accuracies; other scores would be compared with them.
+        if model.scoring in _ACCURACY and model.validation_scores_ is not None:
+            theirs.validation_scores_ = list(model.validation_scores_)
+            theirs.best_validation_score_ = model.best_validation_score_
     else:
         theirs.best_loss_ = min(model.loss_curve_, default=model.loss_)
     _give_optimizer(theirs, model)
@@ -96,7 +104,8 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
     ours = set(cls._get_param_names())  # type: ignore[attr-defined]
     settings = _our_settings(mlp, parameters.get("solver", mlp.solver))
     model: Any = cls(**{name: settings[name] for name in settings.keys() & ours})
-    model.set_params(**parameters)
+    model.set_params(**parameters)._validate_params()
+    _check_same_network(model, settings, parameters)
     for name in (*_IN_COMMON, "n_features_in_", "n_layers_", "n_outputs_"):
         setattr(model, name, getattr(mlp, name))
     model.coefs_, model.intercepts_ = _copied(mlp)
@@ -111,7 +120,7 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
         model.n_iter_ = len(model.loss_curve_)
     model.train_scores_, model.refit_ = None, False
     scores = getattr(mlp, "validation_scores_", None)
-    if scores:
+    if scores and model.scoring in _ACCURACY:
         model.best_loss_ = None
         model.validation_scores_ = [float(score) for score in scores]
         model.best_validation_score_ = float(mlp.best_validation_score_)
@@ -129,6 +138,24 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
         model._training_state = _state_of_optimizer(mlp, model)
     fitted: Model = model
     return fitted
+
+
+def _check_same_network(
+    model: Any, settings: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    """The parameters must be those of the network that the weights are of."""
+    found = {
+        "activation": model.activation,
+        "hidden_layer_sizes": hidden_layers(model.hidden_layer_sizes),
+    }
+    for name in found.keys() & parameters.keys():
+        if found[name] != settings[name]:
+            raise ValueError(
+                f"{name}={parameters[name]!r}: the weights of mlp are those of a "
+                f"network with {name}={settings[name]!r}. Leave {name} out."
+            )
+    lambd_by_layer(model.lambd, len(settings["hidden_layer_sizes"]) + 1)
+    keep_prob_by_layer(model.keep_prob, settings["hidden_layer_sizes"])
 
 
 def _check_classes(classes: Array, owner: str) -> None:

@@ -35,7 +35,7 @@ class Persistent:
         state = dict(state)
         number = state.pop("_skreg_format", FORMAT)
         version = state.pop("_skreg_version", "an unknown version")
-        if number > FORMAT:
+        if not isinstance(number, int) or number > FORMAT:
             raise ValueError(
                 f"This {type(self).__name__} was saved by skreg {version}, in format "
                 f"{number}; skreg {__version__} knows the formats up to {FORMAT}. "

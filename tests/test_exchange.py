@@ -281,6 +281,37 @@ def test_an_activation_that_mlp_classifier_lacks():
     assert set(options) == _THEIR_ACTIVATIONS
 
 
+def test_scores_that_are_no_accuracies_stay_here():
+    model = ours(early_stopping=True, max_iter=3)
+    assert model.scoring == "loss"
+    assert len(model.validation_scores_) == 3
+    mlp = model.to_sklearn()
+    assert (mlp.validation_scores_, mlp.best_validation_score_) == ([], -np.inf)
+    with quiet():
+        watched = MLPClassifier((3,), max_iter=2, early_stopping=True)
+        watched.fit(X, TARGETS["binary"])
+    model = RegularizedMLPClassifier.from_sklearn(watched, scoring="loss")
+    assert model.validation_scores_ is model.best_validation_score_ is None
+    assert model.best_n_iter_ == model.n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"activation": "tanh"}, "activation='tanh'.*activation='relu'"),
+        ({"hidden_layer_sizes": (7, 7)}, r"\(7, 7\): .* Leave hidden_layer_sizes out"),
+        ({"lambd": -1.0}, "'lambd' parameter"),
+        ({"lambd": [1.0, 2.0, 3.0]}, "lambd"),
+        ({"keep_prob": (0.5, 0.5)}, "keep_prob"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_parameters_must_fit_the_network(parameters, match):
+    mlp = theirs("binary", hidden_layer_sizes=(6,))
+    with pytest.raises(ValueError, match=match):
+        RegularizedMLPClassifier.from_sklearn(mlp, **parameters)
+
+
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_solver_that_mlp_classifier_lacks(warm_start):
     model = ours(warm_start=warm_start)
