@@ -1046,8 +1046,7 @@ class RegularizedMLPClassifier(
             If the estimator is not fitted yet.
         ValueError
             If ``MLPClassifier`` lacks the activation or the solver, or if there is one
-            class only,
-            for which it has two columns of probabilities.
+            class only, for which it has two columns of probabilities.
 
         See Also
         --------

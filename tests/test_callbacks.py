@@ -1,10 +1,12 @@
 """scikit-learn's callbacks, where they are there (1.9 and newer)."""
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_classification
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
 
@@ -400,3 +402,21 @@ def test_a_callback_that_fails_leaves_the_ensemble_as_it_was(iris):
         model.fit(*iris)
     np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
     assert recorder.events[-1][0] == "teardown"
+
+
+def test_the_example_of_the_page(capsys):
+    page = Path(__file__).parents[1] / "docs" / "early_stopping.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert "ScoringMonitor" in example
+    X, y = make_classification(150, 4, random_state=0)
+    example = example.replace(
+        "early_stopping=False", "early_stopping=False, max_iter=3"
+    )
+    names = {
+        "RegularizedMLPClassifier": RegularizedMLPClassifier,
+        "X_scaled": X,
+        "y_train": y,
+    }
+    exec(example, names)
+    logged = names["log"]
+    assert (logged["task_name"] == "epoch").sum() == 3
