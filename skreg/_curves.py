@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skreg._classifier import RegularizedMLPClassifier
-from skreg._drawing import given_axes, keywords, pyplot
+from skreg._drawing import given_axes, keywords, last_step, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import StepPatch
 
 Array = NDArray[Any]
 
@@ -36,11 +39,13 @@ class LossCurveDisplay:
         line.
 
     validation_scores : sequence of array-like or None, default=None
-        The ``validation_scores_`` of each network, from its first epoch on. None, also
-        in the sequence, is for a network without early stopping.
+        The ``validation_scores_`` of each network, from its first epoch on: minus the
+        losses, unless ``score_name`` says otherwise. None, also in the sequence, is
+        for a network without early stopping.
 
     train_scores : sequence of array-like or None, default=None
-        The ``train_scores_`` of each network, up to its last epoch.
+        The ``train_scores_`` of each network, up to its last epoch; minus the losses,
+        as ``validation_scores`` are.
 
     best_n_iters : sequence of int or None, default=None
         The ``best_n_iter_`` of each network, counted from 1, to be marked on the
@@ -50,9 +55,12 @@ class LossCurveDisplay:
         The number of the last epoch of each loss curve; None is for their lengths. A
         curve that has lost its beginning ends there nevertheless.
 
-    score_name : str or None, default=None
-        The name of the scores. None says that they are minus the loss; then the loss
-        is drawn.
+    score_name : str, default='loss'
+        What ``validation_scores`` and ``train_scores`` are, as the ``scoring`` of the
+        estimator. 'loss', also its default, says that they are minus the loss, as the
+        estimator has them; they are drawn with the sign turned, on the axes of the
+        losses. Any other name, such as 'accuracy', says that they are scores; they are
+        drawn as they are, on axes of their own.
 
     iteration_name : str, default='epoch'
         What an iteration of the solver is called.
@@ -129,7 +137,7 @@ class LossCurveDisplay:
         train_scores: Sequence[ArrayLike | None] | None = None,
         best_n_iters: Sequence[int] | None = None,
         n_iters: Sequence[int] | None = None,
-        score_name: str | None = None,
+        score_name: str = "loss",
         iteration_name: str = "epoch",
         refit: bool = False,
         name: str | None = None,
@@ -146,7 +154,7 @@ class LossCurveDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: Axes | None = None,
         *,
         name: str | None = None,
         line_kw: dict[str, Any] | None = None,
@@ -204,18 +212,29 @@ class LossCurveDisplay:
         if ax is None:
             _, ax = plt.subplots(layout="tight")
         (ax,) = given_axes(ax, 1, "since all lines are drawn on the same")
-        on, self.score_ax_ = ax, None
-        if self.score_name is not None and any(map(len, validation + train)):
+        on = ax
+        self.score_ax_: Axes | None = None
+        if self.score_name != "loss" and any(map(len, validation + train)):
             on = self.score_ax_ = _axes_of_scores(ax, self.score_name)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax
+        # Any, since axes of a SubFigure have that, which plt.close() does not take.
+        self.figure_: Any = ax.figure
 
-        pen = _Pen(self.name if name is None else name, len(losses), line_kw)
-        labels = self._labels(best)
-        self.lines_ = pen.draw(ax, losses, lasts, "-", labels[0])
-        self.train_score_lines_ = pen.draw(on, train, lasts, ":", labels[1])
+        labels = self._labels(self.name if name is None else name, best)
+        # No colour is the next of the axes; the first line has it, then all others.
+        style = {"alpha": 0.5 if len(losses) > 1 else None, "color": None}
+        losses_style = {**style, "linestyle": "-", "label": labels[0]}
+        self.lines_ = _draw_lines(ax, losses, lasts, losses_style, line_kw)
+        color = self.lines_[0].get_color()
+        train_style = {**style, "color": color, "linestyle": ":", "label": labels[1]}
+        self.train_score_lines_ = _draw_lines(on, train, lasts, train_style, line_kw)
+        valid_style = {**style, "color": color, "linestyle": "--", "label": labels[2]}
         lengths = [len(curve) for curve in validation]
-        self.validation_lines_ = pen.draw(on, validation, lengths, "--", labels[2])
-        self.best_markers_ = pen.mark(on, validation, best, best_kw)
+        self.validation_lines_ = _draw_lines(
+            on, validation, lengths, valid_style, line_kw
+        )
+        best_style = {"color": color, "marker": "o", "linestyle": "none"}
+        self.best_markers_ = _draw_points(on, validation, best, best_style, best_kw)
         ax.set(xlabel=self.iteration_name, ylabel="loss")
         _whole_numbers(ax)
         _legend(ax)
@@ -224,7 +243,7 @@ class LossCurveDisplay:
     def _of_networks(self, name: str) -> list[Array]:
         """The scores of each network as they are drawn; those not there are empty."""
         curves = self._one_each(name, [[]] * len(self.loss_curves))
-        sign = -1 if self.score_name is None else 1
+        sign = -1 if self.score_name == "loss" else 1
         return [sign * _curve([] if curve is None else curve, name) for curve in curves]
 
     def _numbers(self, name: str, default: list[int]) -> list[int]:
@@ -241,11 +260,10 @@ class LossCurveDisplay:
             )
         return values
 
-    def _labels(self, best: list[int]) -> tuple[str, str, str]:
+    def _labels(self, name: str | None, best: list[int]) -> tuple[str, str, str]:
         """What the legend calls losses, scores in training, scores in validation."""
-        score, what = self.score_name, ""
-        if score is None:
-            score, what = "loss", " without penalty and dropout"
+        prefix = "" if name is None else f"{name}: "
+        what = " without penalty and dropout" if self.score_name == "loss" else ""
         notes = []
         if self.refit:
             notes.append("before the refit")
@@ -254,9 +272,10 @@ class LossCurveDisplay:
             numbers = f"{marked[0]} to {marked[-1]}" if marked[1:] else f"{marked[0]}"
             notes.append(f"best {self.iteration_name} {numbers}")
         return (
-            "training loss" + (" (refit on all rows)" if self.refit else ""),
-            f"training {score}{what}",
-            f"validation {score}" + (f" ({'; '.join(notes)})" if notes else ""),
+            f"{prefix}training loss" + (" (refit on all rows)" if self.refit else ""),
+            f"{prefix}training {self.score_name}{what}",
+            f"{prefix}validation {self.score_name}"
+            + (f" ({'; '.join(notes)})" if notes else ""),
         )
 
     @classmethod
@@ -264,7 +283,7 @@ class LossCurveDisplay:
         cls,
         estimator: Any,
         *,
-        ax: Any = None,
+        ax: Axes | None = None,
         name: str | None = None,
         line_kw: dict[str, Any] | None = None,
         best_kw: dict[str, Any] | None = None,
@@ -362,8 +381,8 @@ class LossCurveDisplay:
         names = list(dict.fromkeys(map(_score_name, scored)))
         if len(names) > 1:
             raise ValueError(
-                f"the networks have scores of several kinds, {names} (None is for the "
-                "loss): draw them one by one, on the same ax"
+                f"the networks have scores of several kinds, {names}: draw them one by "
+                "one, on the same ax"
             )
         has_lbfgs = any(getattr(each, "solver", None) == "lbfgs" for each in networks)
         display = cls(
@@ -372,7 +391,7 @@ class LossCurveDisplay:
             train_scores=train,
             best_n_iters=list(map(_best_epoch, networks, validation)),
             n_iters=[network.n_iter_ for network in networks],
-            score_name=names[0] if names else None,
+            score_name=names[0] if names else "loss",
             iteration_name="iteration" if has_lbfgs else "epoch",
             refit=any(getattr(each, "refit_", False) for each in networks),
             name=name,
@@ -470,10 +489,10 @@ class WeightDistributionDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: Axes | Sequence[Axes] | Array | None = None,
         *,
         name: str | None = None,
-        bins: Any = None,
+        bins: ArrayLike | None = None,
         log: bool = True,
         n_cols: int = 3,
         stairs_kw: dict[str, Any] | None = None,
@@ -531,7 +550,7 @@ class WeightDistributionDisplay:
         layers = self._layers
         if n_cols < 1:
             raise ValueError(f"n_cols={n_cols}: give at least 1")
-        axes = []
+        axes: list[Axes] = []
         if ax is not None:
             axes = given_axes(ax, len(layers), "one for each layer, as display.axes_")
         edges = _edges(np.concatenate(layers), bins, axes)
@@ -541,7 +560,7 @@ class WeightDistributionDisplay:
             places = range(1, len(layers) + 1)
             axes = [figure.add_subplot(n_rows, n_cols, place) for place in places]
         name = self.name if name is None else name
-        self.stairs_ = []
+        self.stairs_: list[StepPatch] = []
         for number, (each, layer, size) in enumerate(
             zip(axes, layers, self.root_mean_squares, strict=True), start=1
         ):
@@ -565,10 +584,10 @@ class WeightDistributionDisplay:
         cls,
         estimator: Any,
         *,
-        ax: Any = None,
+        ax: Axes | Sequence[Axes] | Array | None = None,
         name: str | None = None,
         near_zero: float = 0.01,
-        bins: Any = None,
+        bins: ArrayLike | None = None,
         log: bool = True,
         n_cols: int = 3,
         stairs_kw: dict[str, Any] | None = None,
@@ -650,7 +669,7 @@ class WeightDistributionDisplay:
         return display.plot(ax, bins=bins, log=log, n_cols=n_cols, stairs_kw=stairs_kw)
 
 
-def _edges(weights: Array, bins: Any, axes: list[Any]) -> Array:
+def _edges(weights: Array, bins: ArrayLike | None, axes: list[Axes]) -> Array:
     """The edges of the bins; with None those that the first axes have, if they do."""
     from matplotlib.patches import StepPatch
 
@@ -666,58 +685,41 @@ def _edges(weights: Array, bins: Any, axes: list[Any]) -> Array:
     return np.histogram_bin_edges(weights, bins, range=(-largest, largest))
 
 
-class _Pen:
-    """Draws the lines of a display, all in one colour: the first that the axes give."""
+def _draw_lines(
+    ax: Axes,
+    curves: list[Array],
+    lasts: list[int],
+    default: dict[str, Any],
+    line_kw: dict[str, Any] | None,
+) -> list[Line2D]:
+    """A line for each curve, up to its last epoch; the first has the label."""
+    from matplotlib.lines import Line2D
 
-    def __init__(
-        self, name: str | None, n_networks: int, line_kw: dict[str, Any] | None
-    ) -> None:
-        self._prefix = "" if name is None else f"{name}: "
-        self._line_kw = line_kw
-        self._common: dict[str, Any] = {"alpha": 0.5 if n_networks > 1 else None}
-
-    def draw(
-        self,
-        ax: Any,
-        curves: list[Array],
-        lasts: list[int],
-        linestyle: str,
-        label: str,
-    ) -> list[Any]:
-        """A line for each curve, up to its last epoch; a label for the first."""
-        from matplotlib.lines import Line2D
-
-        lines: list[Any] = []
-        for curve, last in zip(curves, lasts, strict=True):
-            if not len(curve):
-                continue
+    lines: list[Line2D] = []
+    for curve, last in zip(curves, lasts, strict=True):
+        if len(curve):
             epochs = max(last - len(curve), 0) + 1 + np.arange(len(curve))
-            default = {
-                **self._common,
-                "linestyle": linestyle,
-                "label": None if lines else self._prefix + label,
-            }
-            lines += ax.plot(epochs, curve, **keywords(default, self._line_kw, Line2D))
-            self._common["color"] = lines[-1].get_color()
-        return lines
+            lines += ax.plot(epochs, curve, **keywords(default, line_kw, Line2D))
+            default = default | {"color": lines[0].get_color(), "label": None}
+    return lines
 
-    def mark(
-        self,
-        ax: Any,
-        curves: list[Array],
-        epochs: list[int],
-        best_kw: dict[str, Any] | None,
-    ) -> list[Any]:
-        """A point at an epoch of each curve."""
-        from matplotlib.lines import Line2D
 
-        default = {"color": self._common["color"], "marker": "o", "linestyle": "none"}
-        style = keywords(default, best_kw, Line2D)
-        points: list[Any] = []
-        for curve, epoch in zip(curves, epochs, strict=True):
-            if epoch:
-                points += ax.plot([epoch], [curve[epoch - 1]], **style)
-        return points
+def _draw_points(
+    ax: Axes,
+    curves: list[Array],
+    epochs: list[int],
+    default: dict[str, Any],
+    best_kw: dict[str, Any] | None,
+) -> list[Line2D]:
+    """A point at an epoch of each curve; none for epoch 0."""
+    from matplotlib.lines import Line2D
+
+    style = keywords(default, best_kw, Line2D)
+    points: list[Line2D] = []
+    for curve, epoch in zip(curves, epochs, strict=True):
+        if epoch:
+            points += ax.plot([epoch], [curve[epoch - 1]], **style)
+    return points
 
 
 def _curve(values: ArrayLike, name: str) -> Array:
@@ -730,7 +732,7 @@ def _curve(values: ArrayLike, name: str) -> Array:
     return curve
 
 
-def _axes_of_scores(ax: Any, name: str) -> Any:
+def _axes_of_scores(ax: Axes, name: str) -> Axes:
     """The axes for scores over ``ax``: those of another display, or new ones."""
     found = _found_axes_of_scores(ax)
     if found is None:
@@ -741,15 +743,16 @@ def _axes_of_scores(ax: Any, name: str) -> Any:
     return found
 
 
-def _found_axes_of_scores(ax: Any) -> Any:
-    for other in ax.get_shared_x_axes().get_siblings(ax):
+def _found_axes_of_scores(ax: Axes) -> Axes | None:
+    siblings: list[Axes] = ax.get_shared_x_axes().get_siblings(ax)
+    for other in siblings:
         at_the_place = other.bbox.bounds == ax.bbox.bounds
         if at_the_place and other.get_label() == _OF_SCORES:
             return other
     return None
 
 
-def _whole_numbers(ax: Any) -> None:
+def _whole_numbers(ax: Axes) -> None:
     """No epoch 2.5 on the axis."""
     from matplotlib.ticker import MaxNLocator
 
@@ -758,26 +761,26 @@ def _whole_numbers(ax: Any) -> None:
         locator.set_params(integer=True)
 
 
-def _legend(ax: Any) -> None:
+def _legend(ax: Axes) -> None:
     """One legend for the losses and the scores, on the axes on top."""
     handles, labels = ax.get_legend_handles_labels()
     top, scores_ax = ax, _found_axes_of_scores(ax)
     if scores_ax is not None:
         more, labels_of_more = scores_ax.get_legend_handles_labels()
         handles, labels, top = handles + more, labels + labels_of_more, scores_ax
-        if ax.get_legend() is not None:
-            ax.get_legend().remove()
+        hidden = ax.get_legend()
+        if hidden is not None:
+            hidden.remove()
     top.legend(handles, labels)
 
 
 def _networks(display: type, estimator: Any, attribute: str) -> list[Any]:
     """The fitted networks that an estimator is or has; each has the attribute."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator[-1]
+    estimator = last_step(estimator)
     check_is_fitted(estimator)
     if hasattr(estimator, "best_estimator_"):
         return _networks(display, estimator.best_estimator_, attribute)
-    if isinstance(estimator, BaseSearchCV):
+    if hasattr(estimator, "cv_results_"):
         raise ValueError("the search has no best_estimator_: fit it with refit=True")
     if hasattr(estimator, "estimators_"):
         return [
@@ -799,12 +802,14 @@ def _networks(display: type, estimator: Any, attribute: str) -> list[Any]:
     return [estimator]
 
 
-def _score_name(network: Any) -> str | None:
-    """The name of the scores of a network; None is for minus the loss."""
+def _score_name(network: Any) -> str:
+    """The name of the scores of a network."""
     scoring = getattr(network, "scoring", None)
     if isinstance(scoring, str):
-        return None if scoring == "loss" else scoring
-    return getattr(scoring, "__name__", "score")
+        return scoring
+    name: str = getattr(scoring, "__name__", "score")
+    # A function has its own sign, whatever it is called.
+    return "score" if name == "loss" else name
 
 
 def _best_epoch(network: Any, scores: Sequence[float] | None) -> int:

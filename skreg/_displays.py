@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skreg._drawing import keywords, pyplot
+from skreg._drawing import keywords, last_step, pyplot
 
 Array = NDArray[Any]
 Value = float | tuple[float, ...]
@@ -321,8 +320,7 @@ text_kw, best_kw
         (3, 2)
         >>> plt.close(display.figure_)
         """
-        while isinstance(search, Pipeline):
-            search = search[-1]
+        search = last_step(search)
         if not (isinstance(search, BaseSearchCV) or hasattr(search, "cv_results_")):
             raise TypeError(
                 "search must be a search over lambd and keep_prob, such as "

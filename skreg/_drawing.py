@@ -1,10 +1,15 @@
-"""What the pictures have in common: matplotlib, imported late, and its keywords."""
+"""What the pictures have in common: matplotlib, imported late; what a pipeline fits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 
 def pyplot() -> Any:
@@ -18,11 +23,18 @@ def pyplot() -> Any:
     return pyplot
 
 
-def given_axes(ax: Any, number: int, what_for: str) -> list[Any]:
+def last_step(estimator: Any) -> Any:
+    """What a pipeline ends with, also one in another; else the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
+
+
+def given_axes(ax: Any, number: int, what_for: str) -> list[Axes]:
     """The axes in ``ax``: one, or an array of them. There must be ``number``."""
     from matplotlib.axes import Axes
 
-    axes = list(np.ravel(np.asarray(ax, dtype=object)))
+    axes: list[Axes] = list(np.ravel(np.asarray(ax, dtype=object)))
     for each in axes:
         if not isinstance(each, Axes):
             raise TypeError(f"ax has a {type(each).__name__} in it: give Axes")
@@ -32,9 +44,10 @@ def given_axes(ax: Any, number: int, what_for: str) -> list[Any]:
 
 
 def keywords(
-    default: dict[str, Any], given: dict[str, Any] | None, artist: type
+    default: dict[str, Any], given: dict[str, Any] | None, artist: type[Artist]
 ) -> dict[str, Any]:
     """The keywords for an artist: those given, also by their short names, go first."""
     from matplotlib import cbook
 
-    return default | cbook.normalize_kwargs(given or {}, artist)
+    full_names: dict[str, Any] = cbook.normalize_kwargs(given or {}, artist)
+    return default | full_names

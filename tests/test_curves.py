@@ -4,6 +4,7 @@ import copy
 import math
 import sys
 from itertools import pairwise
+from types import FunctionType
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -170,6 +171,7 @@ def test_training_scores_are_the_loss_without_penalty_and_dropout():
     assert line.get_ydata()[-1] == pytest.approx(log_loss(y, model.predict_proba(X)))
     assert display.lines_[0].get_ydata()[-1] > line.get_ydata()[-1] + 0.1
     assert line.get_linestyle() == ":"
+    assert colours([line]) == colours(display.lines_)
     assert legend(display.ax_) == [
         "training loss",
         "training loss without penalty and dropout",
@@ -257,6 +259,8 @@ def recall_of_all(estimator, X, y):
         ("neg_log_loss", "neg_log_loss"),
         (recall_of_all, "recall_of_all"),
         (make_scorer(accuracy_score), "score"),
+        # Whatever its name, a function is not minus the loss.
+        (FunctionType(recall_of_all.__code__, {}, "loss"), "score"),
     ],
 )
 def test_names_of_scores(by_accuracy, scoring, name):
@@ -427,7 +431,7 @@ def test_networks_some_of_which_stop_early():
 
 def test_networks_scored_in_several_ways(by_accuracy):
     voting = VotingClassifier([("one", by_accuracy), ("other", stopping())]).fit(X, y)
-    with pytest.raises(ValueError, match=r"several kinds, \['accuracy', None\]"):
+    with pytest.raises(ValueError, match=r"kinds, \['accuracy', 'loss'\]: draw"):
         draw(voting)
 
 
@@ -459,6 +463,17 @@ def test_the_constructor_keeps_its_parameters():
         "mine: training gain",
         "mine: validation gain (before the refit; best round 2)",
     ]
+
+
+def test_scores_are_minus_the_loss_unless_they_have_a_name():
+    curves = {"validation_scores": [[-0.7, -0.5]], "train_scores": [[-0.4, -0.3]]}
+    display = LossCurveDisplay([[3.0, 2.0]], **curves).plot()
+    assert points(display.validation_lines_[0]) == [(1, 0.7), (2, 0.5)]
+    assert points(display.train_score_lines_[0]) == [(1, 0.4), (2, 0.3)]
+    assert display.score_ax_ is None
+    named = LossCurveDisplay([[3.0, 2.0]], **curves, score_name="neg_log_loss").plot()
+    assert points(named.validation_lines_[0]) == [(1, -0.7), (2, -0.5)]
+    assert points(named.train_score_lines_[0]) == [(1, -0.4), (2, -0.3)]
 
 
 def test_the_name_is_kept_for_another_plot():

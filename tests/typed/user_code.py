@@ -130,7 +130,9 @@ def pictures(X: Array, y: Array) -> None:
     losses = LossCurveDisplay.from_estimator(model, line_kw={"linewidth": 2})
     assert_type(losses, LossCurveDisplay)
     scores = [[0.5, 0.6], [0.4, 0.7]]
-    again = LossCurveDisplay(scores, validation_scores=scores, best_n_iters=[1, 2])
+    again = LossCurveDisplay(
+        scores, validation_scores=scores, best_n_iters=[1, 2], score_name="accuracy"
+    )
     assert_type(again.plot(name="two networks"), LossCurveDisplay)
     weights = WeightDistributionDisplay.from_estimator(model, near_zero=0.1)
     assert_type(weights, WeightDistributionDisplay)
