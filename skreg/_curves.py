@@ -36,7 +36,7 @@ class LossCurveDisplay:
     ----------
     loss_curves : sequence of array-like of shape (n_epochs,)
         The ``loss_curve_`` of each network: one, or those of an ensemble. Each is a
-        line.
+        line. Here and in the scores, NaN and infinity leave a gap.
 
     validation_scores : sequence of array-like or None, default=None
         The ``validation_scores_`` of each network, from its first epoch on: minus the
@@ -194,6 +194,25 @@ class LossCurveDisplay:
         ValueError
             If ``ax`` has several Axes, if there is no loss, if a parameter is not one
             for each network, or if a best epoch has no validation score.
+
+        Examples
+        --------
+        Scores that are not losses have a name, and axes of their own:
+
+        >>> import matplotlib.pyplot as plt
+        >>> from skreg import LossCurveDisplay
+        >>> display = LossCurveDisplay(
+        ...     [[0.9, 0.6, 0.4]],
+        ...     validation_scores=[[0.7, 0.9, 0.8]],
+        ...     score_name="accuracy",
+        ... )
+        >>> display.plot(line_kw={"color": "black"})
+        <skreg._curves.LossCurveDisplay object at ...>
+        >>> display.validation_lines_[0].get_ydata()
+        array([0.7, 0.9, 0.8])
+        >>> display.score_ax_.get_ylabel()
+        'accuracy'
+        >>> plt.close(display.figure_)
         """
         plt = pyplot()
         losses = [_curve(curve, "loss_curves") for curve in self.loss_curves]
@@ -298,8 +317,18 @@ class LossCurveDisplay:
             search that found one, whose ``best_estimator_`` is drawn; or an ensemble,
             each of whose ``estimators_`` is drawn.
 
-        ax, name, line_kw, best_kw
-            As in :meth:`plot`.
+        ax : matplotlib Axes, default=None
+            The axes to draw on, such as ``ax_`` of another display; None makes a new
+            figure. All lines of a display have one colour, the next of the axes.
+
+        name : str or None, default=None
+            What the legend calls the networks; None is for no name.
+
+        line_kw : dict or None, default=None
+            Keywords for ``Axes.plot``, for all lines.
+
+        best_kw : dict or None, default=None
+            Keywords for ``Axes.plot``, for the points of the best epochs.
 
         Returns
         -------
@@ -409,12 +438,12 @@ class WeightDistributionDisplay:
     Parameters
     ----------
     weights : sequence of array-like
-        The weights of each layer, in any shape, such as ``coefs_``.
+        The weights of each layer, in any shape, such as ``coefs_``. They are finite.
 
     near_zero : float, default=0.01
-        The magnitude below which a weight counts as near to zero, for
-        ``near_zero_shares``. Where the columns are scaled, such a weight moves a unit
-        by a hundredth for each standard deviation.
+        The magnitude below which a weight counts as near to zero, for the share in the
+        legend. Where the columns are scaled, a weight of 0.01 moves a unit by a
+        hundredth for each standard deviation.
 
     name : str or None, default=None
         What the legend calls the network.
@@ -425,7 +454,8 @@ class WeightDistributionDisplay:
         sqrt(mean W²) of each layer, which the legend has as RMS.
 
     near_zero_shares : ndarray of shape (n_layers,)
-        The share of the weights of each layer below ``near_zero`` in magnitude.
+        The share of the weights of each layer below ``near_zero`` in magnitude, which
+        the legend has in per cent.
 
     axes_ : ndarray of shape (n_layers,) of matplotlib Axes
         The axes of each layer.
@@ -480,12 +510,32 @@ class WeightDistributionDisplay:
 
     @property
     def near_zero_shares(self) -> Array:
-        """The share of the weights of each layer below ``near_zero`` in magnitude."""
+        """The share of the weights of each layer below ``near_zero`` in magnitude.
+
+        The legend has it in per cent.
+        """
         return np.array([np.mean(abs(w) < self.near_zero) for w in self._layers])
 
     @property
     def _layers(self) -> list[Array]:
-        return [np.ravel(np.asarray(layer, dtype=float)) for layer in self.weights]
+        layers = [np.ravel(np.asarray(layer, dtype=float)) for layer in self.weights]
+        if not layers:
+            raise ValueError(
+                "weights is empty: give an array for each layer, such as coefs_"
+            )
+        for number, layer in enumerate(layers):
+            if not len(layer):
+                raise ValueError(
+                    f"weights[{number}] has no weight in it: leave this layer out"
+                )
+            wrong = layer[~np.isfinite(layer)]
+            if len(wrong):
+                raise ValueError(
+                    f"weights[{number}] has {wrong[0]} in it ({len(wrong)} of "
+                    f"{len(layer)} values are not finite): train with a smaller "
+                    "learning rate, or give the finite weights alone"
+                )
+        return layers
 
     def plot(
         self,
@@ -541,8 +591,22 @@ class WeightDistributionDisplay:
             If something in ``ax`` is no Axes.
 
         ValueError
-            If ``ax`` has not one Axes for each layer, or if ``bins`` or ``n_cols`` is
-            not valid.
+            If ``weights`` has no layer, or one without weights or with some that are
+            not finite; if ``ax`` has not one Axes for each layer; or if ``bins`` or
+            ``n_cols`` is not valid.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> from skreg import WeightDistributionDisplay
+        >>> display = WeightDistributionDisplay([[0.0, 0.004, -0.6, 0.8]])
+        >>> display.plot(bins=4, log=False)
+        <skreg._curves.WeightDistributionDisplay object at ...>
+        >>> display.bins_
+        array([-0.8, -0.4,  0. ,  0.4,  0.8])
+        >>> display.axes_[0].get_legend().get_texts()[0].get_text()
+        'RMS 0.5, 50% near 0'
+        >>> plt.close(display.figure_)
         """
         plt = pyplot()
         from matplotlib.patches import StepPatch
@@ -561,11 +625,14 @@ class WeightDistributionDisplay:
             axes = [figure.add_subplot(n_rows, n_cols, place) for place in places]
         name = self.name if name is None else name
         self.stairs_: list[StepPatch] = []
-        for number, (each, layer, size) in enumerate(
-            zip(axes, layers, self.root_mean_squares, strict=True), start=1
+        sizes, shares = self.root_mean_squares, self.near_zero_shares
+        for number, (each, layer, size, share) in enumerate(
+            zip(axes, layers, sizes, shares, strict=True), start=1
         ):
             counts, _ = np.histogram(layer, edges)
-            label = f"RMS {size:.2g}" if name is None else f"{name} (RMS {size:.2g})"
+            label = f"RMS {size:.2g}, {share:.0%} near 0"
+            if name is not None:
+                label = f"{name}\n{label}"
             style = keywords({"label": label}, stairs_kw, StepPatch)
             density = counts / (len(layer) * np.diff(edges))
             self.stairs_.append(each.stairs(density, edges, **style))
@@ -602,11 +669,34 @@ class WeightDistributionDisplay:
             search that found one, whose ``best_estimator_`` is drawn; or an ensemble,
             the weights of whose ``estimators_`` are taken together, layer by layer.
 
-        ax, name, bins, log, n_cols, stairs_kw
-            As in :meth:`plot`.
+        ax : array-like of matplotlib Axes, default=None
+            The axes to draw on, one for each layer, such as ``axes_`` of another
+            display; None makes a new figure.
+
+        name : str or None, default=None
+            What the legend calls the network; None is for no name.
 
         near_zero : float, default=0.01
-            The magnitude below which a weight counts as near to zero.
+            The magnitude below which a weight counts as near to zero, for the share in
+            the legend.
+
+        bins : int, sequence of float, str or None, default=None
+            The number of bins, from minus the largest magnitude in all layers to plus
+            the same; or the edges, outside of which nothing is drawn; or the name of a
+            rule, as in :func:`numpy.histogram_bin_edges`. None is for the edges of a
+            histogram that ``ax`` has, if all weights are within them; otherwise for
+            31 bins. So draw the network with the largest weights first.
+
+        log : bool, default=True
+            Whether the densities are on a logarithmic axis, since the penalty leaves
+            many weights near to zero and a few that are large.
+
+        n_cols : int, default=3
+            How many axes a new figure has in a row, at most.
+
+        stairs_kw : dict or None, default=None
+            Keywords for ``Axes.stairs``. ``{"fill": True, "alpha": 0.3}`` fills the
+            histograms.
 
         Returns
         -------
@@ -627,8 +717,9 @@ class WeightDistributionDisplay:
 
         ValueError
             If the model is constant; if the search has no ``best_estimator_``; if
-            networks of an ensemble have different numbers of layers; or if ``ax`` has
-            not one Axes for each layer.
+            networks of an ensemble have different numbers of layers; if weights are
+            not finite; if ``ax`` has not one Axes for each layer; or if ``bins`` or
+            ``n_cols`` is not valid.
 
         Examples
         --------
@@ -650,8 +741,9 @@ class WeightDistributionDisplay:
         array([ True,  True,  True])
         >>> bool((second.bins_ == first.bins_).all())
         True
-        >>> [text.get_text()[:8] for text in first.axes_[0].get_legend().get_texts()]
-        ['lambd=0 ', 'lambd=10']
+        >>> legend = first.axes_[0].get_legend()
+        >>> [text.get_text().splitlines()[0] for text in legend.get_texts()]
+        ['lambd=0', 'lambd=10']
         >>> plt.close(first.figure_)
         """
         networks = _networks(cls, estimator, "coefs_")

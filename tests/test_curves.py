@@ -235,7 +235,6 @@ def test_another_score_has_an_axis_of_its_own(by_accuracy):
     assert display.lines_[0].axes is display.ax_
     assert scores_ax.get_ylabel() == "accuracy"
     assert scores_ax.yaxis.get_label_position() == "right"
-    display.figure_.canvas.draw()
     assert scores_ax.get_xlim() == display.ax_.get_xlim()
     assert display.figure_.axes == [display.ax_, scores_ax]
     assert len(colours([*display.lines_, train, validation, best])) == 1
@@ -476,6 +475,22 @@ def test_scores_are_minus_the_loss_unless_they_have_a_name():
     assert points(named.train_score_lines_[0]) == [(1, -0.4), (2, -0.3)]
 
 
+def test_losses_that_are_not_finite_leave_a_gap():
+    display = LossCurveDisplay(
+        [[math.inf, 4.0, math.nan, 3.0]], validation_scores=[[-math.inf, -2.0]]
+    ).plot()
+    ((_, loss), *more) = points(display.lines_[0])
+    assert loss == math.inf
+    assert [epoch for epoch, _ in more] == [2, 3, 4]
+    # The limits are of what can be drawn.
+    low, high = display.ax_.get_ylim()
+    assert 1.5 < low < 2
+    assert 4 < high < 4.5
+    diverged = LossCurveDisplay([[math.nan, math.nan]]).plot()
+    diverged.figure_.canvas.draw()
+    assert legend(diverged.ax_) == ["training loss"]
+
+
 def test_the_name_is_kept_for_another_plot():
     display = draw(small().fit(X, y), name="a")
     first = display.figure_
@@ -486,7 +501,6 @@ def test_the_name_is_kept_for_another_plot():
 
 def test_the_epochs_on_the_axis_are_whole_numbers():
     display = LossCurveDisplay([[3.0, 2.0, 1.0]]).plot()
-    display.figure_.canvas.draw()
     ticks = display.ax_.get_xticks()
     np.testing.assert_array_equal(ticks, np.round(ticks))
     # Axes with a scale of their own keep it.
@@ -573,7 +587,6 @@ def test_each_layer_has_the_density_of_its_weights(hidden):
         assert ax.get_xlabel() == "weight"
         assert ax.get_ylabel() == "density"
         assert ax.figure is display.figure_
-    display.figure_.canvas.draw()
     assert len(plt.get_fignums()) == 1
 
 
@@ -586,10 +599,13 @@ def test_the_sizes_of_the_weights():
         assert display.root_mean_squares[number] == pytest.approx(rms)
         near = sum(-0.1 < w < 0.1 for w in flat) / len(flat)
         assert display.near_zero_shares[number] == pytest.approx(near)
-        assert legend(display.axes_[number]) == [f"mine (RMS {rms:.2g})"]
+        text = f"mine\nRMS {rms:.2g}, {100 * near:.0f}% near 0"
+        assert legend(display.axes_[number]) == [text]
     assert 0 < display.near_zero_shares[0] < 1
-    assert WeightDistributionDisplay([[0.01, 0.009]]).near_zero_shares == [0.5]
-    assert legend(draw_weights(model).axes_[0])[0].startswith("RMS 0.")
+    # Without a name, and with a hundredth.
+    display = WeightDistributionDisplay([[0.01, 0.009, -1.0]]).plot()
+    assert display.near_zero_shares == pytest.approx([1 / 3])
+    assert legend(display.axes_[0]) == ["RMS 0.58, 33% near 0"]
 
 
 def test_decay_makes_the_weights_small():
@@ -604,7 +620,8 @@ def test_decay_makes_the_weights_small():
     for ax, one, other in zip(first.axes_, first.stairs_, second.stairs_, strict=True):
         assert list(ax.patches) == [one, other]
         assert one.get_edgecolor() != other.get_edgecolor()
-        assert [text.split(" ")[0] for text in legend(ax)] == ["lambd=0", "lambd=30"]
+        names = [text.splitlines()[0] for text in legend(ax)]
+        assert names == ["lambd=0", "lambd=30"]
     for of_layers in first.stairs_, second.stairs_:
         assert len({patch.get_edgecolor() for patch in of_layers}) == 1
     assert second.figure_ is first.figure_
@@ -704,9 +721,25 @@ def test_style_of_the_weights():
     assert display.stairs_[0].get_linewidth() == 3
     labelled = display.plot(name="b", stairs_kw={"fill": True})
     assert labelled.stairs_[2].get_fill()
-    assert legend(labelled.axes_[0])[0].startswith("b (RMS ")
+    assert legend(labelled.axes_[0])[0].startswith("b\nRMS ")
     named = WeightDistributionDisplay([[1.0]], name="c").plot()
-    assert legend(named.axes_[0]) == ["c (RMS 1)"]
+    assert legend(named.axes_[0]) == ["c\nRMS 1, 0% near 0"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([], "weights is empty: give an array for each layer"),
+        ([[1.0], []], r"weights\[1\] has no weight in it: leave this layer out"),
+        ([[1.0], [[2.0, np.nan]]], r"weights\[1\] has nan in it \(1 of 2 values"),
+        ([[1.0, -np.inf, np.nan]], r"weights\[0\] has -inf in it \(2 of 3 values"),
+    ],
+)
+def test_weights_that_cannot_be_drawn(weights, message):
+    display = WeightDistributionDisplay(weights)
+    with pytest.raises(ValueError, match=message):
+        display.plot()
+    assert plt.get_fignums() == []
 
 
 def test_networks_of_several_depths():
