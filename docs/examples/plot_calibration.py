@@ -3,23 +3,34 @@
 Calibration
 ===========
 
-Of the cases that a classifier gives a probability of 0.8, are 80 % of that class? Three
+Of the cases that a classifier gives a probability of 0.8, are 80 % of that class? Four
 networks are asked: ``RegularizedMLPClassifier`` as it is, scikit-learn's
-``MLPClassifier``, and the latter with ``CalibratedClassifierCV``. The data are 442
-diabetes patients, and the class is whether the disease went on faster within a year
-than for half of them. Ten measurements leave much of that open.
+``MLPClassifier`` as it is, the latter with a stronger L2, and the latter with
+``CalibratedClassifierCV``. The data are 442 diabetes patients, and the class is whether
+the disease went on faster within a year than for half of them. Ten measurements leave
+much of that open.
 """
 
 # %%
 # Probabilities of rows not seen
 # ------------------------------
 # Three folds, so that each patient is predicted by a network that was not trained on
-# them. ``MLPClassifier`` gets the learning rate that ours has, so that it converges.
+# them. All parameters are the defaults, but for one ``alpha``, the L2 of
+# ``MLPClassifier``. After its 200 epochs ``MLPClassifier`` warns that it has not
+# converged. The warning is silenced here, since more epochs do it no good: with
+# ``max_iter=1000`` its log-loss on these folds is 0.73.
+#
+# The confidence is the mean probability of the class that is predicted. For calibrated
+# probabilities it is the accuracy, but for chance: the accuracy on 442 patients has a
+# standard error of two points of a hundred.
+
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
@@ -31,22 +42,30 @@ from skreg import RegularizedMLPClassifier
 X, progression = load_diabetes(return_X_y=True, scaled=False)
 y = (progression > np.median(progression)).astype(int)
 
-mlp = MLPClassifier(learning_rate_init=0.01, max_iter=1000, random_state=0)
+mlp = MLPClassifier(random_state=0)
 models = {
     "RegularizedMLPClassifier": RegularizedMLPClassifier(random_state=0),
     "MLPClassifier": mlp,
+    "MLPClassifier, alpha=1": MLPClassifier(alpha=1, random_state=0),
     "MLPClassifier, calibrated": CalibratedClassifierCV(mlp, cv=3),
 }
 folds = StratifiedKFold(3, shuffle=True, random_state=0)
-probabilities = {
-    name: cross_val_predict(
-        make_pipeline(StandardScaler(), model), X, y, cv=folds, method="predict_proba"
-    )[:, 1]
-    for name, model in models.items()
-}
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    probabilities = {
+        name: cross_val_predict(
+            make_pipeline(StandardScaler(), model),
+            X,
+            y,
+            cv=folds,
+            method="predict_proba",
+        )[:, 1]
+        for name, model in models.items()
+    }
 for name, probability in probabilities.items():
     print(
         f"{name}: accuracy {accuracy_score(y, probability > 0.5):.3f}, "
+        f"confidence {np.maximum(probability, 1 - probability).mean():.3f}, "
         f"log-loss {log_loss(y, probability):.3f}"
     )
 
@@ -58,15 +77,18 @@ for name, probability in probabilities.items():
 
 figure, axes = plt.subplots(
     2,
-    3,
-    figsize=(9, 5),
+    4,
+    figsize=(11, 5),
     sharex=True,
     sharey="row",
     height_ratios=(2, 1),
     layout="constrained",
 )
 for (above, below), (name, probability), colour in zip(
-    axes.T, probabilities.items(), ("#0072b2", "#d55e00", "#009e73"), strict=True
+    axes.T,
+    probabilities.items(),
+    ("#0072b2", "#d55e00", "#cc79a7", "#009e73"),
+    strict=True,
 ):
     CalibrationDisplay.from_predictions(
         y, probability, n_bins=10, strategy="quantile", ax=above, color=colour
@@ -81,7 +103,12 @@ axes[1, 0].set_ylabel("patients")
 plt.show()
 
 # %%
-# ``MLPClassifier`` without calibration says nearly 0 or nearly 1 to most patients,
-# and the part of the class is far from that. Calibration takes its probabilities back
-# to the middle. The default network of this package, with early stopping, some L2 and
-# averaged weights, keeps near the diagonal by itself and uses the whole range.
+# The accuracies differ by less than chance can make of them, and no network is far from
+# the diagonal. ``MLPClassifier`` by its defaults is surer than it is right: its
+# confidence is the furthest above its accuracy, and it gives the most probabilities
+# near 0 and 1.
+# With ``alpha=1`` it is as good as ``RegularizedMLPClassifier``, whose defaults have
+# some L2, early stopping and averaged weights: either way, the network is regularised.
+# ``CalibratedClassifierCV`` needs no such choice, but goes too far here: the confidence
+# is below the accuracy, hardly a probability is outside 0.1 to 0.9, and the line is
+# steeper than the diagonal. The log-loss is no better than without it.
