@@ -4,13 +4,21 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gradcheck import directional_derivative
 from sklearn.datasets import load_iris
 from sklearn.utils._param_validation import StrOptions
 
 import skreg
-from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    _activations,
+    _optimizers,
+)
 from skreg._activations import ACTIVATIONS
+from skreg._calls import run
 from skreg._optimizers import OPTIMIZERS, SGD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,36 +210,133 @@ def test_choices_come_from_the_tables():
     assert solver.options == {"lbfgs", *OPTIMIZERS}
 
 
-def test_a_line_in_a_table_is_all_that_a_new_one_needs(monkeypatch):
+def code_below(heading):
+    """The Python block below a heading of docs/contributing.md."""
+    page = (DOCS / "contributing.md").read_text("utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section, flags=re.M | re.S)
+    return code
+
+
+def ran_in(module, heading):
+    """The names that a block of the page leaves, run as the end of a file of skreg."""
+    code = code_below(heading)
+    # The dots are the entries that are there.
+    assert len(re.findall(r"\.\.\.", code)) == 1
+    (table,) = re.findall(r"^(\w+) = \{\s*\.\.\.,", code, flags=re.M)
+    names = dict(vars(module))
+    exec(code.replace("...", f"**{table}"), names)
+    return names
+
+
+@pytest.fixture
+def enter(monkeypatch):
+    """A function that puts new entries into the tables, as if they had been there."""
+
+    def put(table, name, entry):
+        assert name not in table
+        monkeypatch.setitem(table, name, entry)
+        parameter = "activation" if table is ACTIVATIONS else "solver"
+        for kind in (RegularizedMLPClassifier, RegularizedMLPClassifierCV):
+            monkeypatch.setitem(
+                kind._parameter_constraints, parameter, [StrOptions(set(table))]
+            )
+
+    return put
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+SMALL = {
+    "hidden_layer_sizes": (4,),
+    "max_iter": 3,
+    "early_stopping": False,
+    "batch_size": 50,
+    "random_state": 0,
+}
+
+
+def test_a_line_in_a_table_is_all_that_a_new_one_needs(enter, iris):
     """A second tanh and a plain descent, in fits, stacks and parts of a training."""
-    same = {
-        "hidden_layer_sizes": (4,),
-        "max_iter": 3,
-        "early_stopping": False,
-        "batch_size": 50,
-        "random_state": 0,
-    }
     known = {"activation": "tanh", "solver": "sgd", "momentum": 0.0}
     new = {"activation": "another", "solver": "plain"}
 
     def plain(settings, theta, gradient):
         return SGD(theta, gradient, momentum=0.0, nesterov=False)
 
-    monkeypatch.setitem(ACTIVATIONS, "another", ACTIVATIONS["tanh"])
-    monkeypatch.setitem(OPTIMIZERS, "plain", plain)
-    for kind in (RegularizedMLPClassifier, RegularizedMLPClassifierCV):
-        for parameter, table in (("activation", ACTIVATIONS), ("solver", OPTIMIZERS)):
-            monkeypatch.setitem(
-                kind._parameter_constraints, parameter, [StrOptions(set(table))]
-            )
-    X, y = load_iris(return_X_y=True)
-    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    enter(ACTIVATIONS, "another", ACTIVATIONS["tanh"])
+    enter(OPTIMIZERS, "plain", plain)
+    X, y = iris
     networks = []
     for settings in (known, new):
-        model = RegularizedMLPClassifier(**same, **settings, warm_start=True)
-        search = RegularizedMLPClassifierCV((1, 10), (0.5, 1), **same, **settings)
-        parts = RegularizedMLPClassifier(**same, **settings)
+        model = RegularizedMLPClassifier(**SMALL, **settings, warm_start=True)
+        search = RegularizedMLPClassifierCV((1, 10), (0.5, 1), **SMALL, **settings)
+        parts = RegularizedMLPClassifier(**SMALL, **settings)
         parts.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
         networks.append([model.fit(X, y).fit(X, y), search.fit(X, y), parts])
     for ours, theirs in zip(*networks, strict=True):
         assert (ours.predict_proba(X) == theirs.predict_proba(X)).all()
+
+
+def test_the_activation_of_the_page(enter, iris):
+    softplus = ran_in(_activations, "Add an activation")["ACTIVATIONS"]["softplus"]
+
+    def g(Z):
+        G = np.empty_like(Z)
+        run(softplus.apply(Z, G, np.zeros((1, 1))))
+        return G
+
+    Z = np.linspace(-20, 20, 81)[:, np.newaxis]
+    G = g(Z)
+    np.testing.assert_allclose(G, np.logaddexp(0, Z), rtol=1e-14)
+    differences = directional_derivative(g, Z, np.ones_like(Z))
+    # The output may be the input.
+    run(softplus.derivative(G, G, np.zeros((1, 1))))
+    np.testing.assert_allclose(G, differences, atol=1e-10)
+
+    enter(ACTIVATIONS, "softplus", softplus)
+    X, y = iris
+    settings = {**SMALL, "activation": "softplus", "max_iter": 10}
+    model = RegularizedMLPClassifier(**settings).fit(X, y)
+    assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
+    (W1, W2), (b1, b2) = model.coefs_, model.intercepts_
+    logits = np.logaddexp(0, X @ W1 + b1) @ W2 + b2
+    np.testing.assert_allclose(model.decision_function(X), logits, atol=1e-12)
+    with pytest.raises(ValueError, match="activation='softplus'"):
+        model.to_sklearn()
+
+
+def test_the_optimiser_of_the_page(enter, iris):
+    """v = β2 v + (1 - β2) g², θ -= η g / (√v + ε); then fits, whole and in parts."""
+    names = ran_in(_optimizers, "Add an optimiser")
+    constants = {"beta_2": 0.9, "epsilon": 0.1}
+    theta, g = np.array([1.0, -2.0, 0.5]), np.array([0.3, -4.0, 0.0])
+    optimizer = names["OPTIMIZERS"]["rmsprop"](
+        RegularizedMLPClassifier(**constants), theta, g
+    )
+    optimizer.step(0.01)
+    v = 0.1 * np.array([0.09, 16.0, 0.0])
+    first = np.array([1.0, -2.0, 0.5]) - 0.01 * g / (np.sqrt(v) + 0.1)
+    np.testing.assert_allclose(theta, first, rtol=1e-14)
+    # Another gradient in the same vector, and another rate.
+    g[...] = -1.0, 0.0, 2.0
+    optimizer.step(0.02)
+    v = 0.9 * v + 0.1 * np.array([1.0, 0.0, 4.0])
+    second = first - 0.02 * g / (np.sqrt(v) + 0.1)
+    np.testing.assert_allclose(theta, second, rtol=1e-14)
+
+    enter(OPTIMIZERS, "rmsprop", names["OPTIMIZERS"]["rmsprop"])
+    X, y = iris
+    settings = {**SMALL, "solver": "rmsprop", "learning_rate_init": 0.05}
+    whole = RegularizedMLPClassifier(**settings).fit(X, y)
+    assert whole.loss_curve_[-1] < 0.9 * whole.loss_curve_[0]
+    parts = RegularizedMLPClassifier(**settings, warm_start=True)
+    parts.set_params(max_iter=2).fit(X, y).set_params(max_iter=1).fit(X, y)
+    # Without a state, and with that of a training that goes on.
+    for model in (whole, parts):
+        with pytest.raises(ValueError, match="solver='rmsprop'"):
+            model.to_sklearn()
