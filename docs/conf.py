@@ -49,6 +49,12 @@ autosummary_generate = True
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "none"  # the docstrings say the types
 numpydoc_show_class_members = False
+numpydoc_validation_checks = {
+    *("GL06", "GL07"),  # the sections are numpydoc's, in its order
+    *("GL08", "SS01"),  # there is a docstring, with a summary
+    *("PR01", "PR02", "PR07"),  # the parameters are those of the signature, described
+    *("RT01", "RT03", "YD01"),  # and so is what comes back
+}
 toc_object_entries_show_parents = "hide"
 
 # Gallery: each script of docs/examples is run, and one that fails fails the build.
