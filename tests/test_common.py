@@ -19,7 +19,7 @@ EXACT_WEIGHTS = [
 ]
 EXACT = [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
 # The others are checked with the slow tests.
-QUICK = [{}, {"solver": "lbfgs"}, {"keep_prob": 0.8}]
+QUICK = [{}, {"solver": "lbfgs"}]
 
 
 # Each fit of these networks has exact weights, so the search has them too.

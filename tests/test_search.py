@@ -187,6 +187,9 @@ def epochs_of(stack):
     return [trained.result.n_epochs for trained in stack]
 
 
+# Without weights they are also equal, which the slow tests show.
+SLOW = pytest.mark.slow
+
 # The same answer ---------------------------------------------------------------------
 
 STOPPING = {
@@ -203,7 +206,7 @@ STOPPING = {
 
 
 @pytest.mark.parametrize("stopping", STOPPING)
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=SLOW), True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_answer_as_separate_fits(kind, weighted, stopping, stacks):
     """The folds have 16, 16 and 15 rows."""
@@ -370,7 +373,7 @@ def test_the_same_answer_with_any_settings(kind, weighted, parameters):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(**ANY)
 def test_the_same_answer_with_any_settings_at_length(kind, weighted, parameters):
     test_the_same_answer_with_any_settings.hypothesis.inner_test(
@@ -453,7 +456,7 @@ def assert_same_auto(mine, theirs, X):
     assert_same(mine, theirs, X)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=SLOW), True])
 @pytest.mark.parametrize("kind", [*KINDS, "strings", "two strings"])
 @pytest.mark.parametrize(
     "stopping", [{}, {**STOPPING["loss, refit"], "max_iter": 15}], ids=["no", "refit"]

@@ -166,7 +166,9 @@ def scaled_by_lambd(found, X, y, sample_weight=None):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "weighted", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_each_model_is_as_its_own_fit_leaves_it(parameters, weighted, trained):
     X, y, weight = table()
     fit_params = {"sample_weight": weight} if weighted else {}

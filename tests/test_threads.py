@@ -99,10 +99,10 @@ def test_another_thread_leaves_the_number_alone():
     ("hidden", "batch_size", "n_columns", "as_sparse", "expected"),
     [
         ((4,), "full", 20, False, 1),
-        ((2000,), "full", 20, False, 3),
+        ((720,), "full", 20, False, 3),
         pytest.param((40, 500), "full", 20, False, 3, marks=pytest.mark.slow),
         ((300, 2), "full", 20, False, 1),
-        ((2000,), 20, 20, False, 1),
+        ((720,), 20, 20, False, 1),
         pytest.param((20,), "full", 3000, False, 3, marks=pytest.mark.slow),
         ((20,), "full", 3000, True, 1),
     ],
@@ -112,7 +112,7 @@ def test_fit_has_one_thread_for_a_small_network(
 ):
     """The largest product of dense matrices, of a batch, counts."""
     if solver == "lbfgs":
-        batch_size, expected = "full", 3 if hidden == (2000,) else expected
+        batch_size, expected = "full", 3 if hidden == (720,) else expected
     X, y = make_classification(300, n_columns, random_state=0)
     X = X.astype(np.float32)
     seen = []
