@@ -11,7 +11,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # the machine has other work. It counts if numpy has not been imported yet.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# No deadline: the first call of a function is often the slow one.
-settings.register_profile("dev", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+# No deadline: the first call of a function is often the slow one. No more cases than
+# some seconds are enough for.
+settings.register_profile("dev", deadline=None, max_examples=30)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")

@@ -162,6 +162,7 @@ def cuts(n):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     X_rows=cuts(N),
@@ -331,6 +332,7 @@ def test_max_norm_and_schedules_are_those_of_a_local_fit():
     assert_same_model(fit(clone(model), X, y), clone(model).fit(X, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_warm_start_goes_on_as_a_local_fit_does(solver):
     X, y = make_data()
@@ -346,6 +348,7 @@ def test_warm_start_goes_on_as_a_local_fit_does(solver):
 # Dropout ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask_rows", [1024, 7])
 def test_masks_do_not_depend_on_the_partitions(mask_rows, monkeypatch):
     monkeypatch.setattr(remote, "MASK_ROWS", mask_rows)
@@ -405,6 +408,7 @@ def test_edges_deal_every_row_once_and_evenly(rows, data):
     assert np.ptp(sizes.sum(axis=1)) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_batch_takes_a_slice_of_each_partition(weighted):
     X, y = make_data()
@@ -421,6 +425,7 @@ def test_a_batch_takes_a_slice_of_each_partition(weighted):
     assert_same_model(found, expected)
 
 
+@pytest.mark.slow
 def test_an_epoch_takes_each_row_once():
     # At a tiny rate θ stays, and the mean of the batches' losses is that of all rows.
     X, y = make_data()
@@ -452,6 +457,7 @@ def test_rows_are_shuffled_anew_in_each_epoch(client):
     assert epochs[0][0].tolist() != epochs[1][0].tolist()
 
 
+@pytest.mark.slow
 def test_mini_batches_learn():
     X, y = make_data("binary", n=300)
     model = make_model(
@@ -468,6 +474,7 @@ def test_mini_batches_learn():
     )
 
 
+@pytest.mark.slow
 def test_it_does_not_matter_which_worker_does_what():
     X, y = make_data()
     model = make_model(batch_size=20, keep_prob=0.8, input_keep_prob=0.9, max_iter=2)
@@ -501,6 +508,7 @@ def validation_rows(client, model, X, y, rows):
     return tuple(map(np.concatenate, zip(*gathered, strict=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_early_stopping_watches_rows_of_each_class(kind, client):
     X, y = make_data(kind)
@@ -576,6 +584,7 @@ def test_the_defaults_below_100_rows_are_those_of_a_local_fit(solver):
     assert_same_model(found, clone(model).fit(X, y))
 
 
+@pytest.mark.slow
 def test_early_stopping_is_on_from_100_rows_that_have_a_weight():
     X, y = make_data(n=120)
     model = make_model(**DEFAULTS)
@@ -650,6 +659,7 @@ def test_splits_in_step_and_a_refit_on_all_rows(kind, client):
     assert found.t_ == found.n_iter_ * 120
 
 
+@pytest.mark.slow
 def test_without_a_refit_there_is_one_split_and_its_best_epoch(client):
     X, y = make_data(n=120)
     model = make_model(
@@ -1006,6 +1016,7 @@ def test_nothing_is_left_on_the_workers(client):
     assert remote._kept == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", ["a bad row", "an unknown class", "divergence"])
 def test_nothing_is_left_of_a_fit_that_fails(failure, client):
     model = make_model(max_iter=3, warm_start=True)

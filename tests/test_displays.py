@@ -782,6 +782,7 @@ def test_labels_that_are_turned_stay_in_the_picture():
     assert display.ax_.xaxis.label.get_window_extent().y0 >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [None, 0.3])
 @pytest.mark.parametrize("cmap", ["viridis", "gray", "Blues", "jet", "coolwarm"])
 def test_the_numbers_can_be_read(cmap, alpha):

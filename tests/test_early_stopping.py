@@ -166,6 +166,7 @@ def test_auto_has_300_validation_rows_in_at_most_ten_splits(n_rows, n_splits):
         assert np.ptp(times[y == label]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "sparse", "weighted"])
 def test_the_best_epoch_is_that_of_the_mean_score_of_the_splits(kind):
     X, y = table()
@@ -498,6 +499,7 @@ def test_seeds_and_pickles_give_the_same_model():
     assert_same_weights(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [0.0, 0.7])
 @pytest.mark.parametrize("n_splits", [1, 3])
 def test_a_stack_stops_and_refits_each_network_as_alone(averaging, n_splits):

@@ -318,6 +318,7 @@ def test_the_epochs_are_those_of_the_longest():
     assert get_tags(model).input_tags.sparse
 
 
+@pytest.mark.slow
 def test_one_network_without_convergence_is_told_of():
     X, y = table("two")
     parameters = {"learning_rate": "constant", "tol": 1e-3, "n_iter_no_change": 3}

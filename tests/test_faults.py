@@ -62,6 +62,7 @@ def test_one_row_more_does_not_change_the_accuracy(table):
     assert abs(accuracy(1000) - accuracy(1001)) < 0.01
 
 
+@pytest.mark.slow
 def test_the_penalty_is_the_same_at_every_batch_size(table):
     X, y = table[0][:1000], table[1][:1000]
     squares = [

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from skreg import RegularizedMLPClassifier
 
-SOME = settings(max_examples=30)
+SOME = settings(max_examples=15)
 KINDS = ["binary", "multiclass", "multilabel"]
 VALUES = st.floats(-2, 2, width=16)
 

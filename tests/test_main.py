@@ -647,6 +647,7 @@ def test_the_program_on_a_table_and_its_model_elsewhere(tmp_path):
     assert model.predict([[0.2], [1.2]]).tolist() == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_the_programs_status(tmp_path):
     done = run_python("-m", "skreg", "none.csv", "--target", "y", folder=tmp_path)
     assert done.returncode == 2
