@@ -246,6 +246,13 @@ def test_a_newer_file_names_its_version(way, name, fitted, monkeypatch):
     assert f"skreg {skreg.__version__} knows the formats up to 1" in str(error.value)
 
 
+@pytest.mark.parametrize("number", [None, "1"])
+def test_a_number_that_is_none_is_refused(number, fitted):
+    state = {**fitted["default"].__getstate__(), "_skreg_format": number}
+    with pytest.raises(ValueError, match=f"in format {number}"):
+        RegularizedMLPClassifier.__new__(RegularizedMLPClassifier).__setstate__(state)
+
+
 def test_a_file_without_a_number_loads(fitted):
     model = fitted["warm_start"]
     state = BaseEstimator.__getstate__(model)
