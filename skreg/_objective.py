@@ -82,7 +82,9 @@ class Objective:
         self.drop_inputs = drop_inputs
         self.layers = layout.layers(theta)
         self._gradients = layout.layers(self.gradient)
-        decay = np.asarray(decay, dtype=theta.dtype)
+        with np.errstate(over="ignore"):
+            # What is infinite in float32 shows in the loss.
+            decay = np.asarray(decay, dtype=theta.dtype)
         decayed: list[tuple[Array, ...]] = []
         if decay.any():
             decayed = blocks_with_scratch(*self._penalised(decay))
