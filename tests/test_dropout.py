@@ -1,14 +1,23 @@
-"""Masks: exactly what fraction is kept, from which random integers."""
+"""Masks: exactly what fraction is kept, from which random integers.
 
+What tests the statistics of training itself is the script docs/reliability/dropout.py.
+Its level is 0.001 for all tests of a call together, its seeds are fixed; and here are
+planted defects that it must find.
+"""
+
+import copy
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import reliability
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from scipy.stats import binom, chisquare
 
+import skreg._dropout
+import skreg._training
 from skreg._dropout import (
     BlockInputMasks,
     BlockMasks,
@@ -16,6 +25,7 @@ from skreg._dropout import (
     Masks,
     documents_masks,
 )
+from skreg._settings import Streams, random_streams
 
 KEEP_PROBS = [1e-6, 1e-5, 0.1, 0.25, 1 / 3, 0.5, 0.8, 0.99, 0.99999, 0.99999999, 1.0]
 # n_units, n_samples: multiples of 4 and others, below one block of 4096 words of four
@@ -396,3 +406,143 @@ def test_masks_of_a_stack_fill_what_is_not_contiguous():
     assert np.isnan(whole[:, :, 0]).all()
     assert_array_equal(whole[0, 2:8, 1:], whole[2, 2:8, 1:])
     assert (whole[0, 2:8, 1:] != whole[1, 2:8, 1:]).any()
+
+
+# Training ----------------------------------------------------------------------------
+
+
+statistics = reliability.load("dropout")
+
+
+def of_paths(n_seeds):
+    """The means on each path of training, with other seeds for each."""
+    found = {}
+    for number, path in enumerate(statistics.PATHS):
+        seeds = range(number * n_seeds, (number + 1) * n_seeds)
+        found |= statistics.means(path, seeds)
+    return found
+
+
+def test_the_means_of_dropped_activations_and_inputs_are_the_plain_ones():
+    p_values = of_paths(4)
+    assert len(p_values) == 6 * 3 * 3 + 2 * 9
+    assert statistics.rejected(p_values) == []
+
+
+def test_the_kept_are_binomial():
+    p_values = statistics.fractions(range(20)) | statistics.large((0.8,), 40)
+    assert statistics.rejected(p_values) == []
+
+
+def test_all_masks_are_independent():
+    """Of units, layers, rows, batches, epochs, seeds, calls and inputs."""
+    assert statistics.rejected(statistics.independence(range(12))) == []
+
+
+def test_no_mask_repeats():
+    """In epochs, with warm_start, other seeds, partial_fit, and after pickling."""
+    found = statistics.repeats(1000, n_seeds=6)
+    assert found["masks"] > 1000
+    assert found["repeats"] == 0
+
+
+@pytest.mark.slow
+def test_over_many_seeds():
+    p_values = of_paths(60) | statistics.fractions(range(300))
+    p_values |= statistics.large((1e-3, 0.5, 0.999), 200)
+    p_values |= statistics.independence(range(300))
+    assert statistics.rejected(p_values) == []
+    assert statistics.repeats(20_000)["repeats"] == 0
+
+
+def changed(monkeypatch, change):
+    """Masks are changed after they are drawn."""
+    call = Masks.__call__
+
+    def changed(self, D):
+        call(self, D)
+        change(D)
+
+    monkeypatch.setattr(Masks, "__call__", changed)
+
+
+def keep_too_many(monkeypatch):
+    kept = skreg._dropout._kept
+    monkeypatch.setattr(skreg._dropout, "_kept", lambda p: np.rint(1.005 * kept(p)))
+
+
+def scale_too_much(monkeypatch):
+    changed(monkeypatch, lambda D: np.multiply(D, 1.005, out=D))
+
+
+def keep_too_evenly(monkeypatch):
+    """The right number in each two rows, and no other."""
+    changed(monkeypatch, lambda D: np.subtract(D.max(), D[:, ::2], out=D[:, 1::2]))
+
+
+def reuse_each(monkeypatch):
+    """Each second mask is the one before it."""
+    draw, calls = skreg._dropout._draw, []
+
+    def reused(bit_generator, buffers, last_kept):
+        calls.append(1)
+        if len(calls) % 2:
+            draw(bit_generator, buffers, last_kept)
+
+    monkeypatch.setattr(skreg._dropout, "_draw", reused)
+
+
+def one_for_two_units(monkeypatch):
+    changed(monkeypatch, lambda D: np.copyto(D[1], D[0]))
+
+
+def one_for_two_rows(monkeypatch):
+    changed(monkeypatch, lambda D: np.copyto(D[:, 1], D[:, 0]))
+
+
+def one_stream(monkeypatch):
+    """Inputs have the integers of the units."""
+
+    def streams(*args):
+        found = random_streams(*args)
+        return found._replace(input_masks=copy.deepcopy(found.masks))
+
+    monkeypatch.setattr(skreg._training, "random_streams", streams)
+
+
+def one_seed(monkeypatch):
+    monkeypatch.setattr(skreg._training, "random_streams", lambda *_: random_streams(0))
+
+
+def begin_anew(monkeypatch):
+    """Each call of partial_fit has the stream of the first."""
+    monkeypatch.setattr(
+        skreg._training, "random_streams", lambda seed, _=0: random_streams(seed)
+    )
+    monkeypatch.setattr(Streams, "restored", lambda self, state: self)
+
+
+DEFECTS = {
+    keep_too_many: "fraction",
+    scale_too_much: "mean of 1600000 units",
+    keep_too_evenly: "counts",
+    reuse_each: "batches and epochs",
+    one_for_two_units: "units and layers",
+    one_for_two_rows: "rows",
+    one_stream: "inputs and units",
+    one_seed: "seeds",
+    begin_anew: "calls of partial_fit",
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_a_planted_defect_is_found(defect, monkeypatch):
+    defect(monkeypatch)
+    if defect in (keep_too_many, scale_too_much, keep_too_evenly):
+        p_values = statistics.large((0.8,), 40)
+    else:
+        p_values = statistics.independence(range(8))
+    found = statistics.rejected(p_values)
+    assert any(DEFECTS[defect] in name for name in found), p_values
+    if defect in (reuse_each, one_seed, begin_anew):
+        assert statistics.repeats(80, n_seeds=2)["repeats"] > 0
