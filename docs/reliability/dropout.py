@@ -1,6 +1,6 @@
 """The statistics of dropout in training, over many seeds.
 
-    python docs/reliability/dropout.py [--seeds 2000] [--steps 100000]
+    python docs/reliability/dropout.py [--seeds 300] [--steps 100000]
 
 prints a table, with a p-value for each test, and writes it to results/dropout.csv. It
 takes a minute. The masks and the activations are those that training itself draws and
@@ -422,7 +422,7 @@ def repeats(n_steps: int, n_seeds: int = 20) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument(
         "--results", type=Path, default=Path(__file__).parent / "results"
