@@ -448,11 +448,11 @@ def test_no_mask_repeats():
 
 @pytest.mark.slow
 def test_over_many_seeds():
-    p_values = of_paths(60) | statistics.fractions(range(300))
-    p_values |= statistics.large((1e-3, 0.5, 0.999), 200)
-    p_values |= statistics.independence(range(300))
+    p_values = of_paths(25) | statistics.fractions(range(100))
+    p_values |= statistics.large((1e-3, 0.5, 0.999), 60)
+    p_values |= statistics.independence(range(100))
     assert statistics.rejected(p_values) == []
-    assert statistics.repeats(20_000)["repeats"] == 0
+    assert statistics.repeats(10_000)["repeats"] == 0
 
 
 def changed(monkeypatch, change):
