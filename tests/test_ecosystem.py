@@ -56,6 +56,8 @@ def small(**parameters):
         "max_iter": 15,
         "lambd": 0.5,
         "random_state": 0,
+        # By default ten networks are trained first, to learn for how long.
+        "early_stopping": False,
     }
     return RegularizedMLPClassifier(**{**defaults, **parameters})
 
@@ -72,7 +74,7 @@ def assert_same_model(a, b, X):
 @pytest.fixture(scope="module")
 def cancer():
     X, y = load_breast_cancer(return_X_y=True)
-    return StandardScaler().fit_transform(X)[:240], y[:240]
+    return StandardScaler().fit_transform(X)[:120], y[:120]
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +521,7 @@ COPIES = {
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"keep_prob": 0.7}, {"solver": "lbfgs", "tol": 1e-2, "max_iter": 200},
-     {"early_stopping": True}],
+     {"early_stopping": True, "n_validation_splits": 2}],
     ids=str,
 )  # fmt: skip
 def test_a_copy_is_the_same_model(how, parameters, iris_frame):
