@@ -292,15 +292,22 @@ def test_the_only_metric_may_be_named(search):
     assert cells(draw(search, metric="score")) == cells(draw(search))
 
 
-@pytest.mark.parametrize("score_type", ["test", "train"])
-@pytest.mark.parametrize("metric", BOTH)
-def test_without_a_choice_the_highest_test_score_is_framed(metric, score_type):
-    search = grid_search(
+@pytest.fixture(scope="module")
+def search_without_a_choice():
+    return grid_search(
         {"keep_prob": KEEP_PROBS, "lambd": LAMBDS},
         scoring=BOTH,
         refit=False,
         return_train_score=True,
     )
+
+
+@pytest.mark.parametrize("score_type", ["test", "train"])
+@pytest.mark.parametrize("metric", BOTH)
+def test_without_a_choice_the_highest_test_score_is_framed(
+    metric, score_type, search_without_a_choice
+):
+    search = search_without_a_choice
     assert not hasattr(search, "best_index_")
     # Of two cells that are equally good the search would take the first.
     scores = scores_by_values(search, f"mean_test_{metric}")
@@ -560,8 +567,8 @@ def test_scores_that_are_nan_are_never_the_best(search_of_both, kind):
         assert display.mean_scores[display.best] == np.nanmax(scores)
 
 
-@pytest.mark.parametrize("score_type", ["test", "train"])
-def test_other_parameters_give_a_cell_their_best(score_type):
+@pytest.fixture(scope="module")
+def search_of_activations():
     search = grid_search(
         {
             "lambd": LAMBDS,
@@ -571,9 +578,15 @@ def test_other_parameters_give_a_cell_their_best(score_type):
         scoring="neg_log_loss",
         return_train_score=True,
     )
-    results = search.cv_results_
     # The cell's first setting has no score, which is worse than any.
-    results["mean_test_score"][0] = np.nan
+    search.cv_results_["mean_test_score"][0] = np.nan
+    return search
+
+
+@pytest.mark.parametrize("score_type", ["test", "train"])
+def test_other_parameters_give_a_cell_their_best(score_type, search_of_activations):
+    search = search_of_activations
+    results = search.cv_results_
     expected = {}
     for lambd, keep_prob in product(LAMBDS, [0.5, 1.0]):
         rows = [
