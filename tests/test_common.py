@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 
@@ -18,8 +21,20 @@ EXACT_WEIGHTS = [
     "check_sample_weight_equivalence_on_sparse_data",
 ]
 EXACT = [{}, {"solver": "sgd"}, {"solver": "lbfgs"}, {"activation": "tanh"}]
-# The others are checked with the slow tests.
-QUICK = [{}, {"solver": "lbfgs"}]
+# The others are checked with the slow tests, but for what a solver might get wrong.
+QUICK = [{}]
+OF_THE_SOLVER = [
+    *EXACT_WEIGHTS,
+    "check_class_weight_classifiers",
+    "check_classifiers_classes",
+    "check_classifiers_one_label",
+    "check_estimators_dtypes",
+    "check_estimators_nan_inf",
+    "check_estimators_pickle",
+    "check_fit2d_1sample",
+    "check_fit_idempotent",
+    "check_sample_weights_not_overwritten",
+]
 
 
 # Each fit of these networks has exact weights, so the search has them too.
@@ -52,6 +67,21 @@ def expected_failed_checks(estimator):
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("name", OF_THE_SOLVER)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+def test_scikit_learns_checks_of_the_other_solver(name):
+    estimator = RegularizedMLPClassifier(solver="lbfgs")
+    checks = [
+        check
+        for _, check in estimator_checks_generator(estimator)
+        if check.func.__name__ == name
+    ]
+    assert checks
+    for check in checks:
+        check(estimator)
 
 
 @pytest.mark.slow
@@ -142,14 +172,14 @@ def flat(estimator):
     return np.concatenate([a.ravel() for a in estimator.coefs_ + estimator.intercepts_])
 
 
-def mean_steps(parameters, X, y, sample_weight):
+def mean_steps(parameters, X, y, sample_weight, n_seeds=N_SEEDS):
     """Mean and standard error, over seeds, of an epoch's step, divided by its batches.
 
     The last number is the first validation score, or 0.
     """
     start = started(parameters, X, y)
     steps = []
-    for seed in range(N_SEEDS):
+    for seed in range(n_seeds):
         estimator = clone(start)
         # clone forgets what is fitted: hand it the same start.
         vars(estimator).update(
@@ -165,7 +195,7 @@ def mean_steps(parameters, X, y, sample_weight):
         step = (flat(estimator) - flat(start)) / (-1e-5 * n_batches)
         score = (estimator.validation_scores_ or [0.0])[0]
         steps.append(np.append(step, score))
-    return np.mean(steps, axis=0), np.std(steps, axis=0, ddof=1) / np.sqrt(N_SEEDS)
+    return np.mean(steps, axis=0), np.std(steps, axis=0, ddof=1) / np.sqrt(n_seeds)
 
 
 @pytest.mark.slow
@@ -203,7 +233,7 @@ def test_batches_take_part_by_chance():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), np.repeat([0, 1], 20)
     for parameters in [{"keep_prob": 0.8}, {"early_stopping": True}]:
-        _, error = mean_steps(parameters, X, y, None)
+        _, error = mean_steps(parameters, X, y, None, n_seeds=5)
         assert error[:-1].max() > 1e-3
 
 
