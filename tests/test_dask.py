@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 import weakref
+from itertools import product
 
 import dask.array as da
 import dask.dataframe as dd
@@ -38,6 +39,7 @@ from skreg._settings import random_streams
 
 KINDS = ["binary", "multiclass", "multilabel"]
 SOLVERS = ["lbfgs", "sgd", "adam"]
+SLOW = pytest.mark.slow
 N = 60
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -82,7 +84,7 @@ def make_model(**settings):
         "batch_size": "full",
         "learning_rate": "constant",
         "learning_rate_init": 0.001,
-        "max_iter": 6,
+        "max_iter": 4,
         "early_stopping": False,
         "early_stopping_refit": False,
         "averaging": 0.0,
@@ -106,7 +108,7 @@ def of_unknown_lengths(array):
     )
 
 
-def fit(model, X, y, rows=17, sample_weight=None):
+def fit(model, X, y, rows=25, sample_weight=None):
     if sample_weight is not None:
         sample_weight = in_chunks(sample_weight, rows)
     return skreg.dask.fit(
@@ -140,8 +142,17 @@ def assert_same_model(found, expected, tolerance=1e-8):
 # The same result as that of a local fit ----------------------------------------------
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("kind", KINDS)
+# Each kind of classes and each solver.
+ONCE = [("binary", "lbfgs"), ("multiclass", "sgd"), ("multilabel", "adam")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "solver"),
+    [
+        pytest.param(*case, marks=[] if case in ONCE else SLOW)
+        for case in product(KINDS, SOLVERS)
+    ],
+)
 def test_the_result_is_that_of_a_local_fit(kind, solver):
     X, y = make_data(kind)
     weight = make_weights()
@@ -921,8 +932,16 @@ def messages_of(call, *arguments):
     return model, [(warning.category, str(warning.message)) for warning in caught]
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-@pytest.mark.parametrize("how", ["dense", "float32", "sparse", "names"])
+@pytest.mark.parametrize(
+    ("how", "schedule"),
+    [
+        ("dense", "constant"),
+        ("dense", "cosine"),
+        ("float32", "constant"),
+        ("sparse", "constant"),
+        ("names", "cosine"),
+    ],
+)
 def test_unscaled_columns_are_warned_of_as_in_a_local_fit(how, schedule):
     X = X_GOOD * [1.0, 300.0, 0.1, 1.0]
     X[:, 2] += 15
@@ -986,7 +1005,7 @@ def test_ctrl_c_keeps_the_weights_and_is_raised_again(monkeypatch):
 @pytest.mark.parametrize("units", [(120, 100), (1300, 1000)])
 def test_large_parameters_are_sent_anew_and_without_a_warning(units):
     # Dask hoists arguments of 100 kB, and warns of graphs of 10 MB.
-    model = make_model(hidden_layer_sizes=units, max_iter=3)
+    model = make_model(hidden_layer_sizes=units, max_iter=2)
     found = fit(clone(model), X_GOOD, Y_GOOD)
     assert_same_model(found, clone(model).fit(X_GOOD, Y_GOOD))
     assert sum(coef.nbytes for coef in found.coefs_) > (1e5 if units[0] < 1e3 else 1e7)
