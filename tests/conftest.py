@@ -1,5 +1,6 @@
 """Settings for all tests: hypothesis profiles and pictures without a screen."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -16,3 +17,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# What is imported while tests are collected stays to the end: no search for garbage
+# goes through it, neither now nor in a test that calls `gc.collect`.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.enable()
+    gc.freeze()
