@@ -208,8 +208,9 @@ def test_a_search_over_tuples(iris):
 def test_cross_validate_is_a_fit_for_each_fold(iris):
     X, y = iris
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    model = small(early_stopping="auto")
     found = cross_validate(
-        small(),
+        model,
         X,
         y,
         cv=cv,
@@ -217,7 +218,8 @@ def test_cross_validate_is_a_fit_for_each_fold(iris):
         return_estimator=True,
     )
     for i, (train, test) in enumerate(cv.split(X, y)):
-        by_hand = small().fit(X[train], y[train])
+        by_hand = clone(model).fit(X[train], y[train])
+        assert by_hand.validation_scores_ is not None
         assert_same_model(found["estimator"][i], by_hand, X)
         accuracy = np.mean(by_hand.predict(X[test]) == y[test])
         assert found["test_accuracy"][i] == pytest.approx(accuracy, abs=1e-12)
