@@ -523,7 +523,7 @@ SOME = [0.5, 0.8, 0.9, np.nan]
 LOSSES = [0.4, 0.41, 0.4 * 1.05, np.nextafter(0.42, 1), 0.43, 3.0, np.inf, np.nan]
 
 
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(st.sampled_from(SOME), st.sampled_from(LOSSES)),
