@@ -518,7 +518,10 @@ class RegularizedMLPClassifier(
             If a parameter, X, y or a weight is out of range, or if training diverges.
             A model that had been fitted before keeps what it had.
         KeyboardInterrupt
-            When it is interrupted; the estimator has the weights reached so far.
+            When it is interrupted. The estimator is then the model of the last complete
+            epoch, as if ``max_iter`` had ended the training there; of several splits
+            for validation and the training on all rows, that of the first split. If no
+            epoch was complete it keeps what it had, as after any other exception.
 
         Warns
         -----
@@ -614,6 +617,9 @@ class RegularizedMLPClassifier(
         ValueError
             If a parameter, X, y, a weight or ``classes`` is wrong, or if training
             diverges. The estimator keeps what it had.
+        KeyboardInterrupt
+            When it is interrupted. The estimator keeps what it had, and the call can be
+            made again, unless the pass was complete (``n_iter_`` counts it then).
 
         Examples
         --------

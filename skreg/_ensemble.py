@@ -148,6 +148,9 @@ class RegularizedMLPEnsemble(
             If the estimator is not a RegularizedMLPClassifier.
         ValueError
             If a parameter, X, y or a weight is out of range, or if a training diverges.
+        KeyboardInterrupt
+            When it is interrupted. As after any other exception, the ensemble keeps
+            what it had.
 
         Warns
         -----

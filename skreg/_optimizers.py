@@ -1,4 +1,4 @@
-"""SGD, Adam and the learning-rate schedules, on one flat vector θ.
+"""SGD, Adam, the learning-rate schedules and the mean of epochs, on one vector θ.
 
 An optimiser changes θ in place, block by block, so that each block stays in the
 cache through all the lines of the formula. ``OPTIMIZERS`` has them by the names that
@@ -225,6 +225,35 @@ def flush_subnormals(*vectors: Array) -> None:
         for (block,) in blocks(vector):
             normal = np.abs(block) >= tiny
             np.multiply(block, normal, out=block)
+
+
+class Mean:
+    """Σ decay^age θ / Σ decay^age of the weights after each epoch.
+
+    The newest has age 0.
+    """
+
+    def __init__(self, theta: Array, decay: float) -> None:
+        self.decay = decay
+        self._sum = np.zeros_like(theta)
+        self._mass = 0.0
+        self._newest = np.empty_like(theta)
+
+    def add(self, theta: Array) -> None:
+        """Take the weights after an epoch."""
+        self._sum *= self.decay
+        self._sum += theta
+        self._mass = 1 + self.decay * self._mass
+
+    def show(self, theta: Array) -> None:
+        """Put the mean in the place of the newest weights."""
+        self._newest[...] = theta
+        if self._mass:
+            np.divide(self._sum, self._mass, out=theta)
+
+    def hide(self, theta: Array) -> None:
+        """Put the newest weights back."""
+        theta[...] = self._newest
 
 
 def limit_incoming_norms(layers: Sequence[Layer], max_norm: float) -> None:

@@ -121,8 +121,6 @@ def running_together(
     )
     found: list[Trained | ValueError] = []
     for each, result in zip(problem.members, results, strict=True):
-        if result.interrupt is not None:
-            raise result.interrupt
         try:
             check_result(
                 result, each, lambda: problem.site.magnitudes(problem.training)

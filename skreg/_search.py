@@ -390,6 +390,9 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             If a parameter, X, y or a weight is out of range, or if all trainings fail.
         TypeError
             If an argument is unknown.
+        KeyboardInterrupt
+            When it is interrupted. As after any other exception, the search keeps what
+            it had.
 
         Warns
         -----

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
 from skreg._objective import Batch, Objective
-from skreg._optimizers import Optimizer, flush_subnormals, learning_rate_at
+from skreg._optimizers import Mean, Optimizer, flush_subnormals, learning_rate_at
 from skreg._stopping import Plateau
 
 Array = NDArray[Any]
@@ -55,9 +55,9 @@ class Result:
 
     ``theta`` is the best epoch's where a validation score was ``watched``, otherwise
     the last. ``best_epoch`` counts from 1. ``stopped`` says that an observer ended
-    the training. ``interrupt`` is a KeyboardInterrupt that did: the weights are those
-    that it had reached. ``diverged`` says that it led nowhere. ``refit`` says that the
-    validation scores are those of runs before this one, which is on all rows.
+    the training. ``interrupt`` is a KeyboardInterrupt that did: all else is as it was
+    after the last complete epoch. ``diverged`` says that it led nowhere. ``refit`` says
+    that the validation scores are those of runs before this one, which is on all rows.
     """
 
     theta: Array
@@ -144,35 +144,6 @@ class Stack(NamedTuple):
         return list(np.ndindex(self.objective.theta.shape[:-1]))
 
 
-class _Mean:
-    """Σ decay^age θ / Σ decay^age of the weights after each epoch.
-
-    The newest has age 0.
-    """
-
-    def __init__(self, theta: Array, decay: float) -> None:
-        self.decay = decay
-        self._sum = np.zeros_like(theta)
-        self._mass = 0.0
-        self._newest = np.empty_like(theta)
-
-    def add(self, theta: Array) -> None:
-        """Take the weights after an epoch."""
-        self._sum *= self.decay
-        self._sum += theta
-        self._mass = 1 + self.decay * self._mass
-
-    def show(self, theta: Array) -> None:
-        """Put the mean in the place of the newest weights."""
-        self._newest[...] = theta
-        if self._mass:
-            np.divide(self._sum, self._mass, out=theta)
-
-    def hide(self, theta: Array) -> None:
-        """Put the newest weights back."""
-        theta[...] = self._newest
-
-
 class _Run:
     """The training of one network: its epochs, its best weights, its end.
 
@@ -200,13 +171,14 @@ class _Run:
             learning_rate=learning_rate,
             watched=watched,
         )
-        self.mean = _Mean(theta, averaging) if averaging else None
+        self.mean = Mean(theta, averaging) if averaging else None
         self.place = place
         self.number = number
         self.plateau = plateau
         self.stop = False
         self._observers = observers
-        self._best_theta = theta.copy() if watched else None
+        self._best_theta = theta
+        self._complete: Result | None = None
 
     def epoch_begins(self) -> None:
         for observer in self._observers:
@@ -225,11 +197,22 @@ class _Run:
             result.validation_scores.append(score)
         if self.plateau.update(-loss if score is None else score):
             result.best_epoch = result.n_epochs
-            if self._best_theta is not None:
-                self._best_theta[...] = result.theta
+            if result.watched:
+                self._best_theta = result.theta.copy()
+        if not result.watched or result.best_epoch:
+            self._note_complete()
         report = EpochReport(result.n_epochs, loss, score)
         for observer in self._observers:
             self.stop |= bool(observer.ends(report))
+
+    def _note_complete(self) -> None:
+        """Note the model of this epoch, whole before it takes the place of the last."""
+        if self.place:
+            # Of a stack that is interrupted nothing is kept.
+            return
+        result = self.result
+        theta = self._best_theta if result.watched else result.theta.copy()
+        self._complete = replace(result, theta=theta, best_score=self.plateau.best)
 
     def goes_on(self, schedule: str) -> bool:
         """Whether there is to be another epoch, short of ``max_iter``."""
@@ -249,12 +232,31 @@ class _Run:
         result = self.result
         result.stopped = self.stop
         result.best_score = self.plateau.best
-        if self._best_theta is not None and result.best_epoch:
+        if result.watched and result.best_epoch:
             result.theta = self._best_theta
         elif self.mean is not None:
             self.mean.show(result.theta)
             flush_subnormals(result.theta)
         return result
+
+    def interrupted(self, interrupt: KeyboardInterrupt) -> Result:
+        """What there was after the last complete epoch; without one it is raised."""
+        complete = self._complete
+        if complete is None:
+            raise interrupt
+        for observer in self._observers:
+            observer.finished()
+        flush_subnormals(complete.theta)
+        # The lists go on in the epoch that was interrupted.
+        n_epochs = complete.n_epochs
+        return replace(
+            complete,
+            interrupt=interrupt,
+            learning_rate=self.result.learning_rate,
+            loss_curve=complete.loss_curve[:n_epochs],
+            validation_scores=complete.validation_scores[:n_epochs],
+            train_scores=complete.train_scores[:n_epochs],
+        )
 
 
 def descending(
@@ -285,6 +287,9 @@ def descending(
     that stops or diverges leaves it: the others go on in ``smaller(numbers)``, a stack
     for the networks with these numbers. It yields after each epoch, before it asks the
     plateaus whether to go on.
+
+    An interrupt ends the training of a network that is alone with what it had after the
+    last complete epoch. Within the first, and in a stack, it is raised.
     """
     runs = going = [
         _Run(
@@ -335,14 +340,15 @@ def descending(
                 break
         for run in going:
             run.result.converged = schedule == "cosine"
+        flush_subnormals(steps.stack.objective.theta, steps.stack.optimizer.moments)
+        return [run.finished() for run in runs]
     except KeyboardInterrupt as interrupt:
-        if not np.isfinite(steps.stack.objective.theta).all():
-            # It was about to diverge: what there was before is worth more.
-            raise
-        for run in going:
-            run.result.interrupt = interrupt
-    flush_subnormals(steps.stack.objective.theta, steps.stack.optimizer.moments)
-    return [run.finished() for run in runs]
+        results = [run.interrupted(interrupt) for run in runs]
+        optimizer = steps.stack.optimizer
+        if not np.isfinite(optimizer.moments).all():
+            # It was about to diverge.
+            optimizer.resume(0, list(np.zeros_like(optimizer.moments)))
+        return results
 
 
 def _end_epoch(
@@ -486,7 +492,6 @@ def lbfgs(
         samples_seen=samples_seen,
     )
     result = run.result
-    reached = theta.copy()
 
     begun = False
 
@@ -506,7 +511,7 @@ def lbfgs(
 
     def iteration_ended(intermediate_result: OptimizeResult) -> None:
         nonlocal begun
-        reached[...] = theta[...] = intermediate_result.x
+        theta[...] = intermediate_result.x
         loss = float(intermediate_result.fun)
         _end_epoch([run], {(): loss}, validate, train_score)
         begun = False
@@ -537,8 +542,7 @@ def lbfgs(
     except DivergedError as error:
         result.diverged = error
     except KeyboardInterrupt as interrupt:
-        theta[...] = reached
-        result.interrupt = interrupt
+        return run.interrupted(interrupt)
     result = run.finished()
     if validate is not None and not result.n_epochs:
         # There may be nothing to do: the score is that of the start.

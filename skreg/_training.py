@@ -86,7 +86,10 @@ def train(
 def _train_in_rounds(
     problem: Problem, before: Before | None, validation: Any, task: FitTask | None
 ) -> Trained:
-    """A run for each split, in step with the others, and one on all rows."""
+    """A run for each split, in step with the others, and one on all rows.
+
+    After an interrupt the network of the first split is what there is.
+    """
     settings, data = problem.settings, problem.training
     rounds = rounds_of(problem, validation)
     again = data is not rounds[0].training and trains_again(settings, data)
@@ -103,17 +106,27 @@ def _train_in_rounds(
         )
         for number, of_round in enumerate(rounds)
     ]
-    found = _in_step(runs, _ends_all)
-    for trained in found.values():
-        if _ends_all(trained):
-            first = found[0] if 0 in found else _ended(runs[0])
-            return _interrupted(first, trained.result)
-    if not again:
-        return found[0]
-    results = [found[number].result for number in range(len(runs))]
+    found: dict[int, Trained] = {}
+    try:
+        _in_step(runs, found, _ends_all)
+        first = found[0]
+        if first.result.stopped or not again:
+            return first
+        return _trained_again(problem, before, [found[n] for n in range(len(runs))])
+    except KeyboardInterrupt as interrupt:
+        first = found[0] if 0 in found else _ended(runs[0])
+        return first._replace(result=replace(first.result, interrupt=interrupt))
+
+
+def _trained_again(
+    problem: Problem, before: Before | None, of_splits: Sequence[Trained]
+) -> Trained:
+    """A run on all rows, for half as many epochs again as were best in the splits."""
+    settings = problem.settings
+    results = [trained.result for trained in of_splits]
     scores, best_epoch = _agreed(settings, results)
     if not best_epoch:
-        return found[0]
+        return of_splits[0]
     n_epochs = _epochs_on_all_rows(best_epoch, settings)
     if settings.verbose:
         print(f"All rows, {n_epochs} iterations")
@@ -121,15 +134,16 @@ def _train_in_rounds(
         running(problem, before, n_epochs=n_epochs, verbose=bool(settings.verbose))
     )
     if last.result.interrupt is not None:
-        return _interrupted(found[0], last.result)
-    return _joined(last, list(found.values()), scores, best_epoch)
+        raise last.result.interrupt
+    return _joined(last, of_splits, scores, best_epoch)
 
 
 def _in_step(
-    runs: Sequence[InEpochs[T]], ends_all: Callable[[T], bool] = lambda _: False
-) -> dict[int, T]:
-    """The results of the runs, epoch by epoch, until all have ended or one ends all."""
-    found: dict[int, T] = {}
+    runs: Sequence[InEpochs[T]],
+    found: dict[int, T],
+    ends_all: Callable[[T], bool] = lambda _: False,
+) -> None:
+    """Find the results of the runs, epoch by epoch, until all or one that ends all."""
     while len(found) < len(runs):
         for number, run in enumerate(runs):
             if number in found:
@@ -139,13 +153,14 @@ def _in_step(
             except StopIteration as end:
                 found[number] = end.value
                 if ends_all(end.value):
-                    return found
-    return found
+                    return
 
 
 def _ends_all(trained: Trained) -> bool:
-    """Whether an interrupt or an observer ended it."""
-    return trained.result.interrupt is not None or trained.result.stopped
+    """Whether an observer ended it; an interrupt that did is raised."""
+    if trained.result.interrupt is not None:
+        raise trained.result.interrupt
+    return trained.result.stopped
 
 
 def _ended(run: InEpochs[Trained]) -> Trained:
@@ -156,11 +171,6 @@ def _ended(run: InEpochs[Trained]) -> Trained:
         trained: Trained = end.value
         return trained
     raise AssertionError("A run does not go on after an interrupt.")
-
-
-def _interrupted(trained: Trained, by: Result) -> Trained:
-    """The network of the first split is what there is."""
-    return trained._replace(result=replace(trained.result, interrupt=by.interrupt))
 
 
 def _agreed(settings: Any, results: Sequence[Result]) -> tuple[list[float], int]:
@@ -248,7 +258,8 @@ def _train_stacks_in_rounds(
     rounds = rounds_of(problem, validation)
     of_networks = [plateaus_of(rounds) for _ in problem.members]
     verbose = bool(settings.verbose)
-    in_step = _in_step(
+    in_step: dict[int, list[Trained | ValueError]] = {}
+    _in_step(
         [
             running_together(
                 of_round,
@@ -256,7 +267,8 @@ def _train_stacks_in_rounds(
                 verbose=verbose and number == 0,
             )
             for number, of_round in enumerate(rounds)
-        ]
+        ],
+        in_step,
     )
     runs = [in_step[number] for number in range(len(rounds))]
     if data is rounds[0].training or not trains_again(settings, data):

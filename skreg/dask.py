@@ -70,7 +70,8 @@ def fit(
         If there is no client, if partitions do not match, or as in ``fit``; what is
         wrong in a partition names it, counted from 0. The estimator keeps what it had.
     KeyboardInterrupt
-        When it is interrupted; the estimator has the weights reached so far.
+        When it is interrupted; the estimator is that of the last complete epoch, as in
+        ``fit``.
 
     Warns
     -----
