@@ -1,0 +1,64 @@
+"""An exception at any line of the package that a call runs, as Ctrl-C may come."""
+
+import ast
+import sys
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).resolve().parents[1] / "skreg")
+
+
+@cache
+def heads_of_with(file):
+    """The lines of ``with`` itself: Python comes there again to leave the block.
+
+    An exception of the tracer would then keep it from doing so, which that of a signal
+    cannot.
+    """
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With)
+        for line in range(node.lineno, node.body[0].lineno)
+    }
+
+
+class AtLine:
+    """Raise ``error`` at the line with this number that is run, counted from 1.
+
+    ``n_lines`` are those that were run; ``place`` is where it was raised, or None.
+    """
+
+    def __init__(self, number, error=KeyboardInterrupt):
+        self.number = number
+        self.error = error
+        self.n_lines = 0
+        self.place = None
+
+    def __call__(self, frame, event, arg):
+        """The trace function: of the frames of the package alone."""
+        file = frame.f_code.co_filename
+        if not file.startswith(PACKAGE):
+            return None
+        if event == "line" and frame.f_lineno not in heads_of_with(file):
+            self.n_lines += 1
+            if self.n_lines == self.number:
+                self.place = f"{Path(file).name}:{frame.f_lineno}"
+                raise self.error
+        return self
+
+
+@contextmanager
+def raised_at_line(number, error=KeyboardInterrupt):
+    """Within it the exception is raised and caught; 0 is for no line."""
+    before, tracer = sys.gettrace(), AtLine(number, error)
+    sys.settrace(tracer)
+    try:
+        yield tracer
+    except error:
+        if tracer.place is None:
+            raise
+    finally:
+        sys.settrace(before)
