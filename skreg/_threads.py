@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,14 @@ def _one_thread(libraries: ThreadpoolController) -> AbstractContextManager[Any]:
     # last to leave would put back the number that it met, so only one thread sets it.
     if threading.current_thread() is not threading.main_thread():
         return nullcontext()
-    limit: AbstractContextManager[Any] = libraries.limit(limits=1)
-    return limit
+    return _limited(libraries)
+
+
+@contextmanager
+def _limited(libraries: ThreadpoolController) -> Iterator[None]:
+    # It holds from the call on: an interrupt on the way to `with` would leave it so.
+    with libraries.limit(limits=1):
+        yield
 
 
 @cache

@@ -5,16 +5,19 @@ an update of the weights too. ``docs/reliability/faults.py`` does so at every li
 """
 
 import copy
+import multiprocessing
 import os
 import pickle
 import resource
+import select
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from contextlib import contextmanager
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +26,6 @@ from lines import raised_at_line
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
 from threadpoolctl import threadpool_info, threadpool_limits
 from untouched import untouched
 
@@ -32,9 +34,11 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
+from skreg._threads import threads_for
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*fork.*:DeprecationWarning"
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:.*fork.*:DeprecationWarning",
 )
 
 
@@ -122,6 +126,10 @@ def assert_same(found, expected, path="model"):
         np.testing.assert_array_equal(found, expected, err_msg=path)
 
 
+def blas_threads():
+    return {of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"}
+
+
 def fit(model):
     model.fit(X, Y)
 
@@ -187,13 +195,12 @@ def test_an_interrupt_leaves_the_last_complete_epoch(name):
 @pytest.mark.slow
 @every_network
 def test_an_interrupt_at_many_lines_leaves_the_last_complete_epoch(name):
-    assert set(check_interrupts(NETWORKS[name], 40)) == set(range(EPOCHS + 1))
+    assert set(check_interrupts(NETWORKS[name], 30)) == set(range(EPOCHS + 1))
 
 
 def test_an_interrupt_of_a_warm_start_leaves_its_last_complete_epoch():
     """The epochs are those of this call; before the first the model is as it was."""
     model = network(warm_start=True, solver="sgd").fit(X, Y)
-    before = fitted_attributes(model)
     expected = []
     for n_epochs in range(1, EPOCHS + 1):
         one = copy.deepcopy(model).set_params(max_iter=n_epochs)
@@ -286,3 +293,283 @@ def test_an_error_leaves_what_there_was(name):
     assert n_kept < len(lines)
     fit(found)
     np.testing.assert_array_equal(found.predict_proba(X), complete.predict_proba(X))
+
+
+def test_an_interrupt_gives_the_threads_of_blas_back():
+    def call(_):
+        with threads_for(1):
+            assert 1 in blas_threads()
+
+    with raised_at_line(0) as of_call:
+        call(None)
+    assert of_call.n_lines > 3
+    for line in range(1, of_call.n_lines + 1):
+        fail(call, None, line)
+    assert blas_threads() == {2}
+
+
+def test_an_interrupt_is_not_taken_for_scores_of_nan():
+    """A search would go on if the fit raised ValueError in its place."""
+    scores = [np.nan, np.nan, KeyboardInterrupt()]
+
+    def scorer(model, X, y):
+        score = scores.pop(0)
+        if isinstance(score, KeyboardInterrupt):
+            raise score
+        return score
+
+    model = clone(NETWORKS["best epoch"]).set_params(
+        scoring=scorer, train_scores=False, max_iter=9
+    )
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert not hasattr(model, "coefs_")
+
+
+# The process -------------------------------------------------------------------------
+
+
+def in_child(function, signalled=None, seconds=60):
+    """What the function returns in a forked process, which must end in time.
+
+    ``function(tell)`` may tell that it has begun; then it gets the signal.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            with os.fdopen(writing, "wb", buffering=0) as pipe:
+                result = function(lambda: pipe.write(b"!"))
+                pipe.write(pickle.dumps(result))
+                status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writing)
+    found = b""
+    ends = time.monotonic() + seconds
+    try:
+        while select.select([reading], [], [], max(0, ends - time.monotonic()))[0]:
+            part = os.read(reading, 2**16)
+            if not part:
+                break
+            if signalled is not None and not found:
+                os.kill(child, signalled)
+            found += part
+        else:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail(f"the process has not ended in {seconds} seconds")
+    finally:
+        os.close(reading)
+        _, status = os.waitpid(child, 0)
+    assert status == 0, "it failed, or was killed"
+    return pickle.loads(found.lstrip(b"!"))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_signal_of_ctrl_c_ends_a_fit_at_once(solver):
+    def call(tell):
+        model = RegularizedMLPClassifier(
+            (100,), solver=solver, max_iter=10**9, n_iter_no_change=np.inf,
+            learning_rate="constant", early_stopping=False, random_state=0, tol=0.0,
+            max_fun=10**9, activation="tanh", lambd=1e-6,
+        )  # fmt: skip
+        threading.Timer(0.3, tell).start()
+        try:
+            model.fit(*large(200))
+        except KeyboardInterrupt:
+            return model.n_iter_, model.score(*large(200)), time.monotonic()
+
+    n_epochs, score, ended = in_child(call, signal.SIGINT)
+    assert n_epochs >= 1
+    assert score > 0.8
+    assert time.monotonic() - ended < 5
+
+
+def large(n_rows=300):
+    return make_classification(n_rows, 40, n_informative=5, random_state=0)
+
+
+def large_network():
+    """One whose products BLAS shares out to threads."""
+    return RegularizedMLPClassifier((700,), max_iter=2, batch_size=150, random_state=0)
+
+
+def test_a_fork_after_a_fit_fits_and_predicts_the_same():
+    """With threads of BLAS alive, which the child has not got."""
+    X, y = large()
+    assert blas_threads() == {2}
+    model = large_network().fit(X, y)
+    expected = model.predict_proba(X)
+
+    def call(_):
+        again = clone(model).fit(X, y)
+        return model.predict_proba(X), again.predict_proba(X), again.coefs_
+
+    old, new, coefs = in_child(call)
+    np.testing.assert_array_equal(old, expected)
+    np.testing.assert_array_equal(new, expected)
+    assert_same(coefs, model.coefs_)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for found in pool.map_async(predict_anew, range(2)).get(60):
+            np.testing.assert_array_equal(found, expected)
+
+
+def predict_anew(_):
+    X, y = large()
+    return large_network().fit(X, y).predict_proba(X)
+
+
+@pytest.mark.parametrize("megabytes", [50, 400])
+def test_a_lack_of_memory_is_an_error_and_no_end(megabytes):
+    """The arrays of the rows, or of the network, are too large for what is left."""
+    X, y = large()
+    model = large_network().fit(X, y)
+    expected = model.predict_proba(X)
+
+    def call(_):
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        limit = used + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        found = clone(model).set_params(hidden_layer_sizes=(6000, 6000))
+        for each in (found, clone(model)):
+            with pytest.raises(MemoryError):
+                each.fit(X, y) if each is found else each.fit(Endless(), y)
+            assert not hasattr(each, "coefs_")
+        kept = copy.copy(model).set_params(
+            hidden_layer_sizes=(6000, 6000), early_stopping=False
+        )
+        with pytest.raises(MemoryError):
+            kept.fit(X, y)
+        return kept.predict_proba(X), clone(model).fit(X, y).predict_proba(X)
+
+    kept, again = in_child(call)
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(again, expected)
+
+
+class Endless:
+    """Rows that become an array of more than there is room for."""
+
+    shape, dtype = (2**20, 2**8), np.dtype(float)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(self.shape)
+
+
+def test_fits_in_threads_are_those_of_one_after_the_other():
+    """While other threads predict with a model that was there before."""
+    rows = [large(100 + i) for i in range(6)]
+    models = [network(random_state=i, keep_prob=0.8) for i in range(6)]
+    old = network().fit(*rows[0])
+    with untouched(), threadpool_limits(1, user_api="blas"):
+        expected = [
+            clone(m).fit(*of).coefs_ for m, of in zip(models, rows, strict=True)
+        ]
+        proba = old.predict_proba(rows[0][0])
+        with ThreadPoolExecutor(6) as pool:
+            fits = [pool.submit(m.fit, *of) for m, of in zip(models, rows, strict=True)]
+            predictions = [
+                pool.submit(old.predict_proba, rows[0][0]) for _ in range(20)
+            ]
+            assert_same([each.result(60).coefs_ for each in fits], expected)
+            for each in predictions:
+                np.testing.assert_array_equal(each.result(60), proba)
+
+
+# Processes of a search ---------------------------------------------------------------
+
+
+class Dies:
+    """A scorer whose process ends, as if it was killed for want of memory."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def __call__(self, model, X, y, sample_weight=None):
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.5
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_a_search_with_an_error():
+    dies = Dies(os.getpid())
+    model = search(scoring=dies, n_jobs=2)
+    with pytest.raises(TerminatedWorkerError):
+        model.fit(X, Y)
+    assert vars(model).keys() == model.get_params().keys()
+    model.set_params(scoring="accuracy").fit(X, Y)
+    alone = clone(model).set_params(n_jobs=1).fit(X, Y)
+    np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
+
+
+SEARCH = """
+import time
+import numpy as np
+from skreg import RegularizedMLPClassifierCV
+
+X = np.random.default_rng(0).normal(size=(300, 5))
+y = (X[:, 0] > 0).astype(int)
+
+def scorer(model, X, y, **_):
+    print("ready", flush=True)
+    time.sleep(0.01)
+    return 0.5
+
+RegularizedMLPClassifierCV(
+    (0.1, 1.0),
+    (0.5, 1.0),
+    n_jobs=2,
+    cv=2,
+    hidden_layer_sizes=(5,),
+    max_iter=10**6,
+    n_iter_no_change=np.inf,
+    early_stopping=True,
+    early_stopping_scoring=scorer,
+).fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_search_and_its_workers():
+    """As from a terminal: all processes of the group get the signal."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SEARCH],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        start = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGINT, errors
+        assert "KeyboardInterrupt" in errors
+        while time.monotonic() < start + 30 and of_group(process.pid):
+            time.sleep(0.05)
+        assert not of_group(process.pid)
+    finally:
+        if of_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def of_group(group):
+    """The processes of the group that are left."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_process = status.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(of_process) == group and state != "Z":
+            found.append(int(status.parent.name))
+    return found
