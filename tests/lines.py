@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-PACKAGE = str(Path(__file__).resolve().parents[1] / "skreg")
+import skreg
+
+PACKAGE = str(Path(skreg.__file__).parent)
 
 
 @cache
