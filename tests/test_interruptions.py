@@ -11,7 +11,6 @@ import math
 import multiprocessing
 import os
 import pickle
-import resource
 import select
 import signal
 import subprocess
@@ -50,6 +49,8 @@ def two_threads():
     with threadpool_limits(2, user_api="blas"):
         yield
 
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")
 
 X = np.random.default_rng(0).normal(size=(14, 2))
 Y = (X[:, 0] > 0).astype(int)
@@ -374,17 +375,22 @@ def in_child(function, signalled=None, seconds=60):
 class Tells(io.StringIO):
     """Standard output that tells when the third epoch is printed, and when it was."""
 
-    def __init__(self, tell):
-        self.tell, self.at = tell, math.inf
+    def __init__(self, tell, wait):
+        self.tell, self.wait, self.at = tell, wait, math.inf
 
     def write(self, text):
         if text.startswith("Iteration 3,"):
             self.at = time.monotonic()
             self.tell()
+            time.sleep(self.wait)
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_the_signal_of_ctrl_c_ends_a_fit_at_once(solver):
+@linux
+@pytest.mark.parametrize(
+    ("solver", "wait"),
+    [("adam", 0), ("lbfgs", 30)],  # which may come to its end first
+)
+def test_the_signal_of_ctrl_c_ends_a_fit_at_once(solver, wait):
     X, y = large()
     model = network(
         hidden_layer_sizes=(50,), solver=solver, max_iter=10**9, max_fun=10**9,
@@ -392,7 +398,7 @@ def test_the_signal_of_ctrl_c_ends_a_fit_at_once(solver):
     )  # fmt: skip
 
     def call(tell):
-        with contextlib.redirect_stdout(Tells(tell)) as out:
+        with contextlib.redirect_stdout(Tells(tell, wait)) as out:
             try:
                 model.fit(X, y)
             except KeyboardInterrupt:
@@ -417,6 +423,7 @@ def large_network():
     )
 
 
+@linux
 def test_a_fork_after_a_fit_fits_and_predicts_the_same():
     """With threads of BLAS alive, which the child has not got."""
     X, y = large()
@@ -442,6 +449,7 @@ def predict_anew(_):
     return large_network().fit(X, y).predict_proba(X)
 
 
+@linux
 @pytest.mark.parametrize("megabytes", [50, 400])
 def test_a_lack_of_memory_is_an_error_and_no_end(megabytes):
     """The arrays of the network, or those of the rows, are too large for what is left.
@@ -453,6 +461,8 @@ def test_a_lack_of_memory_is_an_error_and_no_end(megabytes):
     expected = model.predict_proba(X)
 
     def call(_):
+        import resource
+
         used = int(Path("/proc/self/statm").read_text().split()[0])
         limit = used * resource.getpagesize() + megabytes * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -517,6 +527,7 @@ class Dies:
         return 0.5
 
 
+@linux
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_a_search_with_an_error():
     dies = Dies(os.getpid())
@@ -556,6 +567,7 @@ RegularizedMLPClassifierCV(
 """
 
 
+@linux
 @pytest.mark.slow
 def test_ctrl_c_ends_a_search_and_its_workers():
     """As from a terminal: all processes of the group get the signal."""
