@@ -33,16 +33,17 @@ class AtLine:
     ``n_lines`` are those that were run; ``place`` is where it was raised, or None.
     """
 
-    def __init__(self, number, error=KeyboardInterrupt):
+    def __init__(self, number, error=KeyboardInterrupt, package=PACKAGE):
         self.number = number
         self.error = error
+        self.package = package
         self.n_lines = 0
         self.place = None
 
     def __call__(self, frame, event, arg):
         """The trace function: of the frames of the package alone."""
         file = frame.f_code.co_filename
-        if not file.startswith(PACKAGE):
+        if not file.startswith(self.package):
             return None
         if event == "line" and frame.f_lineno not in heads_of_with(file):
             self.n_lines += 1
@@ -53,9 +54,12 @@ class AtLine:
 
 
 @contextmanager
-def raised_at_line(number, error=KeyboardInterrupt):
-    """Within it the exception is raised and caught; 0 is for no line."""
-    before, tracer = sys.gettrace(), AtLine(number, error)
+def raised_at_line(number, error=KeyboardInterrupt, package=PACKAGE):
+    """Within it the exception is raised and caught; 0 is for no line.
+
+    Lines count that are in the folder ``package``.
+    """
+    before, tracer = sys.gettrace(), AtLine(number, error, package)
     sys.settrace(tracer)
     try:
         yield tracer
