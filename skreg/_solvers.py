@@ -199,20 +199,13 @@ class _Run:
             result.best_epoch = result.n_epochs
             if result.watched:
                 self._best_theta = result.theta.copy()
-        if not result.watched or result.best_epoch:
-            self._note_complete()
+        # Whole before it takes the place of the last; of a stack nothing is kept.
+        if not self.place and (result.best_epoch or not result.watched):
+            theta = self._best_theta if result.watched else result.theta.copy()
+            self._complete = replace(result, theta=theta, best_score=self.plateau.best)
         report = EpochReport(result.n_epochs, loss, score)
         for observer in self._observers:
             self.stop |= bool(observer.ends(report))
-
-    def _note_complete(self) -> None:
-        """Note the model of this epoch, whole before it takes the place of the last."""
-        if self.place:
-            # Of a stack that is interrupted nothing is kept.
-            return
-        result = self.result
-        theta = self._best_theta if result.watched else result.theta.copy()
-        self._complete = replace(result, theta=theta, best_score=self.plateau.best)
 
     def goes_on(self, schedule: str) -> bool:
         """Whether there is to be another epoch, short of ``max_iter``."""

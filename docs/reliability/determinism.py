@@ -48,7 +48,7 @@ def models(**parameters: Any) -> dict[str, Any]:
     common = {
         "hidden_layer_sizes": (20,),
         "max_iter": 5,
-        "batch_size": 32,
+        "batch_size": 16,
         "random_state": 0,
         **parameters,
     }
