@@ -195,12 +195,6 @@ def test_an_interrupt_leaves_the_last_complete_epoch(name):
     assert len(set(counts)) > 2
 
 
-@pytest.mark.slow
-@every_network
-def test_an_interrupt_at_many_lines_leaves_the_last_complete_epoch(name):
-    assert set(check_interrupts(NETWORKS[name], 30)) == set(range(EPOCHS + 1))
-
-
 def test_an_interrupt_of_a_warm_start_leaves_its_last_complete_epoch():
     """The epochs are those of this call; before the first the model is as it was."""
     model = network(warm_start=True, solver="sgd").fit(X, Y)

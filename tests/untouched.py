@@ -10,10 +10,17 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import sklearn
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController
+
+
+@cache
+def thread_pools():
+    """Those of numpy, scipy and scikit-learn, which takes long to find out."""
+    return ThreadpoolController()
 
 
 def state_of_process():
@@ -33,9 +40,10 @@ def state_of_process():
         "working directory": os.getcwd(),
         "scikit-learn's configuration": sklearn.get_config(),
         "signal handlers": {s: signal.getsignal(s) for s in signal.valid_signals()},
-        "threads of BLAS and OpenMP": {
-            library["filepath"]: library["num_threads"] for library in threadpool_info()
-        },
+        "threads of BLAS and OpenMP": [
+            (library.filepath, library.num_threads)
+            for library in thread_pools().lib_controllers
+        ],
         "threads": threading.active_count(),
         "trace function": sys.gettrace(),
         "sys.path": list(sys.path),
@@ -54,16 +62,11 @@ def state_of_process():
 
 @contextmanager
 def untouched():
-    """What is called within leaves the process as it was, also if it fails.
-
-    A library that is loaded on the way brings thread pools and settings of its own.
-    """
+    """What is called within leaves the process as it was, also if it fails."""
     before = state_of_process()
     try:
         yield
     finally:
         after = state_of_process()
-    pools = "threads of BLAS and OpenMP"
-    after[pools] = {file: after[pools][file] for file in before[pools]}
     changed = [name for name in before if before[name] != after[name]]
     assert not changed, {name: (before[name], after[name]) for name in changed}
