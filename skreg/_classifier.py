@@ -16,12 +16,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skreg._activations import ACTIVATIONS
 from skreg._advice import unscaled_text, warn_of
 from skreg._data import (
-    FLOATS,
     Sparse,
     Target,
     checked_rows,
@@ -29,6 +28,7 @@ from skreg._data import (
     infer_target,
     target_of_classes,
     training_set,
+    validated_as_floats,
 )
 from skreg._exchange import from_sklearn, to_sklearn
 from skreg._guards import available_if_incremental, fit_context, unchanged_on_error
@@ -736,7 +736,7 @@ class RegularizedMLPClassifier(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -774,7 +774,7 @@ class RegularizedMLPClassifier(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -809,7 +809,7 @@ class RegularizedMLPClassifier(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -843,7 +843,7 @@ class RegularizedMLPClassifier(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -878,7 +878,7 @@ class RegularizedMLPClassifier(
         """Validated rows, and the layers in their dtype."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
-        rows = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        rows = validated_as_floats(self, X, reset=False)
         dtype = rows.dtype
         layers = [
             Layer(

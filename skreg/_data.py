@@ -100,15 +100,8 @@ def checked_rows(
     The columns of X are noted in the estimator (``reset``), or are as they were.
     """
     try:
-        rows, labels = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=dtype,
-            order="C",
-            multi_output=True,
-            reset=reset,
+        rows, labels = validated_as_floats(
+            estimator, X, y, dtype=dtype, order="C", multi_output=True, reset=reset
         )
     except ValueError as error:
         if str(error).startswith("Input contains NaN"):
@@ -120,6 +113,24 @@ def checked_rows(
         rows = rows.copy()
         rows.sum_duplicates()
     return rows, check_y(labels)
+
+
+def validated_as_floats(
+    estimator: Any, X: Any, *y: Any, dtype: Any = FLOATS, **check: Any
+) -> Any:
+    """What ``validate_data`` gives, without its warnings and in a dtype asked for.
+
+    It sums numbers whose sum may overflow, and takes a pandas table of sparse bools as
+    it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = validate_data(
+            estimator, X, *y, accept_sparse="csr", dtype=dtype, **check
+        )
+    rows, *labels = found if y else (found,)
+    if rows.dtype not in FLOATS:
+        rows = rows.astype(FLOATS[0])
+    return (rows, *labels) if y else rows
 
 
 def target_of_classes(classes: Array) -> Target:
@@ -504,6 +515,9 @@ def held_out_rows(
         )
     except ValueError as error:
         raise ValueError(f"In X_val and y_val: {error}") from None
+    if issparse(rows) and not issparse(training.X):
+        # Networks that train together do not take sparse rows.
+        rows = rows.toarray()
     return validation_set(rows, labels, sample_weight_val, training)
 
 

@@ -224,7 +224,7 @@ class RegularizedMLPEnsemble(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -261,7 +261,7 @@ class RegularizedMLPEnsemble(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -299,7 +299,7 @@ class RegularizedMLPEnsemble(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------
@@ -333,7 +333,7 @@ class RegularizedMLPEnsemble(
         NotFittedError
             If the estimator is not fitted yet.
         ValueError
-            If X is not as it was in ``fit``.
+            If X is not as it was in ``fit``, or so large that the logits overflow.
 
         Examples
         --------

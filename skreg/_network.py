@@ -247,7 +247,8 @@ def by_chunks(
     """A chunk of the rows of X (n_samples, n_features) at a time, passed forward.
 
     Its workspace, with the logits Z (n_outputs, n_rows), is overwritten by the next
-    chunk. Prediction gives no masks, so that it has no dropout.
+    chunk. Prediction gives no masks, so that it has no dropout. Logits that are not
+    finite raise ValueError.
     """
     layout = Layout((layers[0].W.shape[-1], *(len(b) for _, b in layers)))
     dtype, n_samples = layers[0].W.dtype, X.shape[0]
@@ -269,6 +270,12 @@ def by_chunks(
         if drop_inputs is not None:
             inputs = drop_inputs(inputs)
         run(forward(inputs, layers, activation, workspace))
+        if not np.isfinite(workspace.Z).all():
+            raise ValueError(
+                f"The logits of rows {rows.start} to {rows.stop - 1} of X overflow "
+                f"{dtype}: the largest magnitude in these rows is "
+                f"{abs(X[rows]).max():.3g}. Scale X as the rows of fit were scaled."
+            )
         yield rows, workspace
 
 

@@ -208,9 +208,9 @@ def learning_rate_at(
       been divided out by the epoch loop).
     """
     if schedule == "invscaling":
-        return learning_rate / math.pow(samples_seen + 1, power_t)
+        return learning_rate * math.pow(samples_seen + 1, -power_t)
     if schedule == "cosine":
-        return learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        return learning_rate * ((1 + math.cos(math.pi * progress)) / 2)
     return learning_rate
 
 

@@ -228,13 +228,12 @@ def starts_of(problem: Problem, *, from_frequencies: bool) -> list[Array]:
 
 def objective_of(problem: Problem, theta: Array) -> Objective:
     settings, layout, training = problem.settings, problem.layout, problem.training
-    decay = layout.for_each_weight(problem.lambds) / training.total_weight
     return problem.site.objective(
         layout,
         ACTIVATIONS[settings.activation],
         OUTPUTS[training.target.kind],
         theta,
-        decay=decay,
+        decay=_decay(problem, theta.dtype),
         **dropout(
             settings,
             problem.keep_probs,
@@ -243,6 +242,21 @@ def objective_of(problem: Problem, theta: Array) -> Objective:
             theta.dtype,
         ),
     )
+
+
+def _decay(problem: Problem, dtype: DTypeLike) -> Array:
+    """``lambd`` over the total training weight, for each weight."""
+    total = problem.training.total_weight
+    with np.errstate(over="ignore"):
+        decay = np.asarray(problem.layout.for_each_weight(problem.lambds) / total)
+        decay = decay.astype(dtype)
+    if not np.isfinite(decay).all():
+        raise ValueError(
+            f"lambd={problem.settings.lambd!r} over the total weight of the training "
+            f"rows, {total:.3g}, overflows {decay.dtype}. Lower lambd, or multiply "
+            "sample_weight by a number that brings it near 1."
+        )
+    return decay
 
 
 def stack_of(problem: Problem, theta: Array) -> Stack:

@@ -87,7 +87,7 @@ def forward_propagation(
     Raises
     ------
     ValueError
-        If the shapes of X and the parameters do not fit together.
+        If the shapes of X and the parameters do not fit together, or Z3 overflows.
 
     Examples
     --------
@@ -141,7 +141,8 @@ def forward_propagation_with_dropout(
     Raises
     ------
     ValueError
-        If ``keep_prob`` is not in (0, 1], or the shapes do not fit together.
+        If ``keep_prob`` is not in (0, 1], the shapes do not fit together, or Z3
+        overflows.
 
     Examples
     --------
@@ -230,7 +231,8 @@ def compute_cost_with_regularization(
     Returns
     -------
     cost : float
-        In nats per sample.
+        In nats per sample; infinite where a certain prediction is wrong or the squares
+        overflow.
 
     Raises
     ------
@@ -249,8 +251,10 @@ def compute_cost_with_regularization(
     _check_lambd(lambd)
     cost = compute_cost(A3, Y)
     m = int(np.shape(Y)[1])
-    squares = sum(float(np.sum(np.square(W))) for W in _weights(parameters))
-    return cost + float(lambd) / (2 * m) * squares
+    with np.errstate(over="ignore"):
+        squares = sum(float(np.sum(np.square(W))) for W in _weights(parameters))
+    # 0 times infinity is not a number.
+    return cost + float(lambd) / (2 * m) * squares if lambd else cost
 
 
 def backward_propagation_with_regularization(
@@ -280,7 +284,8 @@ def backward_propagation_with_regularization(
     Raises
     ------
     ValueError
-        If ``lambd`` is negative or the shapes do not fit together.
+        If ``lambd`` is negative, the shapes do not fit together or a gradient
+        overflows.
 
     Examples
     --------
@@ -336,7 +341,8 @@ def backward_propagation_with_dropout(
     Raises
     ------
     ValueError
-        If ``keep_prob`` is not in (0, 1] or the shapes do not fit together.
+        If ``keep_prob`` is not in (0, 1], the shapes do not fit together or a gradient
+        overflows.
 
     Examples
     --------
@@ -444,8 +450,10 @@ def _forward(
             Hidden(Z=Z, G=G, D=D, A=A, dA=dZ, slope=G, dZ=dZ, zeros=np.zeros_like(G))
         )
     workspace = _workspace(hidden, len(layers[-1].W), X.shape[1])
-    run(forward(X, layers, _RELU, workspace))
+    with np.errstate(over="ignore", invalid="ignore"):
+        run(forward(X, layers, _RELU, workspace))
     Z = workspace.Z
+    _check_finite(Z, f"Z{len(layers)}", X, layers)
     A3 = expit(Z) if len(Z) == 1 else softmax(Z, axis=0)
     cache = [
         entry
@@ -501,12 +509,30 @@ def _backward(
     workspace = _workspace(hidden, len(A3), m)
     np.subtract(A3, targets, out=workspace.dZ)
     sums = [Layer(np.empty_like(W), np.empty_like(b)) for W, b in layers]
-    run(backward(inputs, layers, sums, _RELU, workspace))
     gradients = {f"dZ{n_layers}": workspace.dZ}
-    for i in range(n_layers, 0, -1):
-        gradients[f"dW{i}"] = (sums[i - 1].W + lambd * layers[i - 1].W) / m
-        gradients[f"db{i}"] = sums[i - 1].b / m
-        if i > 1:
-            gradients[f"dA{i - 1}"] = hidden[i - 2].dA
-            gradients[f"dZ{i - 1}"] = hidden[i - 2].dZ
+    with np.errstate(over="ignore", invalid="ignore"):
+        run(backward(inputs, layers, sums, _RELU, workspace))
+        for i in range(n_layers, 0, -1):
+            gradients[f"dW{i}"] = (sums[i - 1].W + lambd * layers[i - 1].W) / m
+            gradients[f"db{i}"] = sums[i - 1].b / m
+            if i > 1:
+                gradients[f"dA{i - 1}"] = hidden[i - 2].dA
+                gradients[f"dZ{i - 1}"] = hidden[i - 2].dZ
+    for name, gradient in gradients.items():
+        _check_finite(gradient, name, inputs, layers)
     return gradients
+
+
+def _check_finite(values: Array, name: str, X: Array, layers: Sequence[Layer]) -> None:
+    """What is infinite or NaN names the largest number that led to it."""
+    if np.isfinite(values).all():
+        return
+    arrays = {"X": X}
+    for index, (W, b) in enumerate(layers, start=1):
+        arrays |= {f"W{index}": W, f"b{index}": b}
+    largest = {key: float(np.max(np.abs(array))) for key, array in arrays.items()}
+    of = max(largest, key=lambda key: largest[key])
+    raise ValueError(
+        f"{name} overflows: the largest magnitude of the inputs and parameters is "
+        f"{largest[of]:.3g}, in {of}. Scale X and start from smaller parameters."
+    )

@@ -3,7 +3,7 @@
 import gc
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # For the tests and for the commands that they start. Matplotlib reads it when imported.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -16,6 +16,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # some seconds are enough for.
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
+# Thousands of cases, for docs/reliability/properties.py.
+settings.register_profile(
+    "deep",
+    deadline=None,
+    max_examples=5000,
+    stateful_step_count=30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # What is imported while tests are collected stays to the end: no search for garbage

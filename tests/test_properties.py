@@ -1,0 +1,260 @@
+"""Any parameters and any data: a valid model or a clear error, and nothing else.
+
+By default each test draws few cases; `--hypothesis-profile=deep` draws thousands
+(docs/reliability/properties.py). What is drawn and what is promised: tests/inputs.py.
+"""
+
+import inputs
+import numpy as np
+import pytest
+from hypothesis import event, example, given, note
+from hypothesis import strategies as st
+from inputs import Broken, Case, Documented, Labels, Table, Weights, must, promises
+from sklearn.utils._param_validation import make_constraint
+
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPEnsemble,
+    functional,
+)
+
+CLASSES = [
+    RegularizedMLPClassifier,
+    RegularizedMLPEnsemble,
+    RegularizedMLPClassifierCV,
+]
+
+
+def as_promised(check, *args):
+    """Run the check; a clear error is as good as a model."""
+    try:
+        check(*args)
+        event("a valid model")
+    except Documented as error:
+        note(f"a clear error: {error}")
+        event("a clear error")
+
+
+def fitted(model, case, where="fit", method="fit", **more):
+    """The model, fitted to the case."""
+    X, y, extra = case.arguments()
+    with promises(where, X=X, y=y, **extra):
+        must(getattr(model, method)(X, y, **extra, **more) is model, where, "not self")
+    return model
+
+
+def check_all_predictions(model, case, *, own=True):
+    """All methods that predict, on the rows of the fit and on others."""
+    for X in (case.X, case.X_new):
+        if X is not None:
+            built = X.build()
+            inputs.check_predictions(model, case, X, built)
+            if own:
+                inputs.check_more_predictions(model, case, X, built)
+
+
+def check_score(model, case):
+    X, y, extra = case.arguments()
+    extra = {"sample_weight": extra.get("sample_weight")}
+    with promises("score", X=X, y=y, **extra):
+        score = model.score(X, y, **extra)
+    must(0 <= score <= 1 + 1e-9, "score", f"it is {score}")
+
+
+# The parameters -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@given(data=st.data())
+def test_what_is_drawn_is_what_is_declared(cls, data):
+    for name, constraints in cls._parameter_constraints.items():
+        value = data.draw(inputs.parameter(cls, name), label=name)
+        assert any(make_constraint(c).is_satisfied_by(value) for c in constraints)
+
+
+# The classifier -----------------------------------------------------------------------
+
+
+def check_fit(case):
+    model = fitted(RegularizedMLPClassifier(**case.parameters), case)
+    inputs.check_attributes(model, case)
+    inputs.check_own_attributes(model, case)
+    check_all_predictions(model, case)
+    check_score(model, case)
+
+
+@given(case=inputs.cases())
+def test_fit(case):
+    as_promised(check_fit, case)
+
+
+def check_partial_fit(case, n_calls):
+    model = RegularizedMLPClassifier(**case.parameters)
+    classes = None
+    if case.y.kind != "multilabel":
+        classes = np.unique(case.y.array())
+    for call in range(1, n_calls + 1):
+        fitted(model, case, "partial_fit", "partial_fit", classes=classes)
+        must(model.n_iter_ in (0, call), "partial_fit", f"n_iter_ {model.n_iter_}")
+        must(len(model.loss_curve_) <= model.max_iter, "partial_fit", "loss_curve_")
+    inputs.must_be_finite(model.coefs_ + model.intercepts_, "partial_fit", "a weight")
+    inputs.must_be_finite([model.loss_curve_, model.loss_], "partial_fit", "a loss")
+    if classes is not None:
+        must(np.array_equal(model.classes_, classes), "partial_fit", "classes_")
+    check_all_predictions(model, case)
+
+
+@given(case=inputs.cases(validation=False), n_calls=st.integers(1, 3))
+def test_partial_fit(case, n_calls):
+    as_promised(check_partial_fit, case, n_calls)
+
+
+# The ensemble and the search ----------------------------------------------------------
+
+
+def check_ensemble(case, n_estimators):
+    network = RegularizedMLPClassifier(**case.parameters)
+    model = fitted(RegularizedMLPEnsemble(network, n_estimators), case)
+    must(len(model.estimators_) == n_estimators, "attributes", "estimators_")
+    for each in model.estimators_:
+        inputs.check_attributes(each, case)
+        inputs.check_own_attributes(each, case)
+    check_all_predictions(
+        _WithOutputs(model), case, own=False
+    )
+    check_score(model, case)
+
+
+class _WithOutputs:
+    """The ensemble, as a network of its own kind."""
+
+    def __init__(self, model):
+        self._model = model
+        self.n_outputs_ = model.estimators_[0].n_outputs_
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+@given(case=inputs.cases(), n_estimators=st.integers(1, 3))
+def test_ensemble(case, n_estimators):
+    as_promised(check_ensemble, case, n_estimators)
+
+
+def check_search(case):
+    search = RegularizedMLPClassifierCV(**case.parameters)
+    model = fitted(search, case)
+    n = len(search.lambds) * len(search.keep_probs)
+    must(len(model.cv_results_["params"]) == n, "cv_results_", "params")
+    ranks = [k for k in model.cv_results_ if k.startswith("rank_test_")]
+    must(ranks, "cv_results_", "no ranks")
+    must(model.n_splits_ >= 1, "attributes", f"n_splits_ {model.n_splits_}")
+    if not search.refit:
+        return
+    must(model.lambd_ == model.best_params_["lambd"], "attributes", "lambd_")
+    must(0 <= model.best_index_ < n, "attributes", f"best_index_ {model.best_index_}")
+    check_all_predictions(model, case, own=False)
+
+
+@given(
+    case=inputs.cases(
+        inputs.parameters(RegularizedMLPClassifierCV, inputs.BASE_OF_SEARCH)
+    )
+)
+def test_search(case):
+    as_promised(check_search, case)
+
+
+# To scikit-learn and back -------------------------------------------------------------
+
+
+def check_exchange(case):
+    model = fitted(RegularizedMLPClassifier(**case.parameters), case)
+    with promises("to_sklearn"):
+        theirs = model.to_sklearn()
+    with promises("from_sklearn"):
+        back = RegularizedMLPClassifier.from_sklearn(theirs)
+    for ours, copied in zip(model.coefs_, back.coefs_, strict=True):
+        must(np.array_equal(ours, copied), "from_sklearn", "other weights")
+    must(np.array_equal(model.classes_, back.classes_), "from_sklearn", "classes_")
+    inputs.check_attributes(back, case)
+    P, y = inputs.check_predictions(model, case, case.X, case.X.build())
+    Q, z = inputs.check_predictions(back, case, case.X, case.X.build())
+    must(np.array_equal(P, Q), "from_sklearn", "other probabilities")
+    must(np.array_equal(y, z), "from_sklearn", "other predictions")
+
+
+@given(case=inputs.cases())
+def test_exchange_with_scikit_learn(case):
+    as_promised(check_exchange, case)
+
+
+# The documents' functions -------------------------------------------------------------
+
+
+@st.composite
+def networks(draw):
+    """X, Y and parameters of the documents' functions."""
+    values = draw(
+        st.sampled_from([inputs.ordinary, inputs.ordinary | inputs.extreme])
+    )
+    m = draw(st.integers(1, 4))
+    units = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(2, 4)))]
+
+    def matrix(n, k):
+        cells = draw(st.lists(values, min_size=1, max_size=5))
+        return np.resize(np.array(cells, dtype=float), (n, k))
+
+    parameters = {}
+    for i, (n_in, n_out) in enumerate(zip(units, units[1:], strict=False), start=1):
+        parameters |= {f"W{i}": matrix(n_out, n_in), f"b{i}": matrix(n_out, 1)}
+    codes = np.resize(draw(st.lists(st.integers(0, 2), min_size=1, max_size=4)), m)
+    Y = (codes[np.newaxis] % 2).astype(float)
+    if units[-1] > 1:
+        Y = np.eye(units[-1])[:, codes % units[-1]]
+    return matrix(units[0], m), Y, parameters
+
+
+def check_functions(X, Y, parameters, lambd, keep_prob):
+    arrays = {"X": X, "Y": Y, **parameters}
+    with promises("forward_propagation", **arrays):
+        A3, cache = functional.forward_propagation(X, parameters)
+    with promises("compute_cost_with_regularization", A3=A3, **arrays):
+        plain = functional.compute_cost(A3, Y)
+        cost = functional.compute_cost_with_regularization(A3, Y, parameters, lambd)
+    with promises("backward_propagation_with_regularization", **arrays):
+        gradients = functional.backward_propagation_with_regularization(
+            X, Y, cache, lambd
+        )
+    _check_pass("forward_propagation", A3, gradients, parameters)
+    # Infinite is documented; NaN would fail.
+    must(0 <= plain <= cost, "compute_cost", f"{plain}, {cost}")
+    with promises("forward_propagation_with_dropout", **arrays):
+        A3, cache = functional.forward_propagation_with_dropout(
+            X, parameters, keep_prob, random_state=0
+        )
+    with promises("backward_propagation_with_dropout", **arrays):
+        gradients = functional.backward_propagation_with_dropout(
+            X, Y, cache, keep_prob
+        )
+    _check_pass("forward_propagation_with_dropout", A3, gradients, parameters)
+
+
+def _check_pass(where, A3, gradients, parameters):
+    inputs.must_be_finite([A3], where, "a probability")
+    must(((A3 >= 0) & (A3 <= 1)).all(), where, "no probability")
+    if len(A3) > 1:
+        must(np.allclose(A3.sum(axis=0), 1), where, "the sum is not one")
+    inputs.must_be_finite(gradients.values(), where, "a gradient")
+    for name, value in parameters.items():
+        must(gradients[f"d{name}"].shape == value.shape, where, f"d{name}")
+
+
+@given(
+    network=networks(),
+    lambd=st.sampled_from([0, 0.7, 1e-300, 1e12]),
+    keep_prob=st.sampled_from([1, 0.5, 0.9, 1e-3]),
+)
+def test_the_documents_functions(network, lambd, keep_prob):
+    as_promised(check_functions, *network, lambd, keep_prob)
