@@ -14,8 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # No deadline: the first call of a function is often the slow one. No more cases than
 # some seconds are enough for.
-settings.register_profile("dev", deadline=None, max_examples=30)
-settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
+settings.register_profile("dev", deadline=None, max_examples=30, stateful_step_count=20)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
 # Thousands of cases, for docs/reliability/properties.py.
 settings.register_profile(
     "deep",
