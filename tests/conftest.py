@@ -20,7 +20,7 @@ settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
 settings.register_profile(
     "deep",
     deadline=None,
-    max_examples=5000,
+    max_examples=2000,
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -4,6 +4,8 @@ By default each test draws few cases; `--hypothesis-profile=deep` draws thousand
 (docs/reliability/properties.py). What is drawn and what is promised: tests/inputs.py.
 """
 
+from itertools import pairwise
+
 import inputs
 import numpy as np
 import pytest
@@ -66,6 +68,7 @@ def check_score(model, case):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
+@inputs.a_part_of_the_examples(6)
 @given(data=st.data())
 def test_what_is_drawn_is_what_is_declared(cls, data):
     for name, constraints in cls._parameter_constraints.items():
@@ -76,14 +79,57 @@ def test_what_is_drawn_is_what_is_declared(cls, data):
 # The classifier -----------------------------------------------------------------------
 
 
-def check_fit(case):
-    model = fitted(RegularizedMLPClassifier(**case.parameters), case)
+def check_fit(case, cls=RegularizedMLPClassifier):
+    model = fitted(cls(**case.parameters), case)
     inputs.check_attributes(model, case)
     inputs.check_own_attributes(model, case)
     check_all_predictions(model, case)
     check_score(model, case)
 
 
+COLUMN = ((0.0, 1.0, 2.0),)
+LARGE = ((3.4e38, -3.4e38, 3.4e38),)
+Y = Labels("ints", (0, 1), 3)
+Y_3 = Labels("ints", (0, 1, 2), 3)
+
+
+def found(X=COLUMN, y=Y, dtype="float64", container="C", **more):
+    """A case of three rows, by which a fault was found; parameters are of the fit."""
+    of_case = {"sample_weight", "X_new", "validation"}
+    case = {name: more.pop(name) for name in of_case & more.keys()}
+    parameters = {**inputs.BASE, "random_state": 0, **more}
+    return Case(Table(X, 3, dtype, container), y, parameters, **case)
+
+
+TINY = Weights((1e-310,), 3)
+SPARSE_BOOLS = Table(COLUMN, 3, "bool", "sparse frame")
+TOO_LARGE = Table(((1e300,),), 1)
+TOO_LARGE_32 = Table(((3.4e38,),), 1, "float32")
+FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
+
+
+# lambd over the total weight of the rows overflows.
+@example(case=found(sample_weight=TINY))
+@example(case=found(dtype="float32", lambd=1e100))
+# scikit-learn leaves a pandas table of sparse bools as it is.
+@example(case=found(X_new=SPARSE_BOOLS))
+@example(case=found(dtype="bool", container="sparse frame"))
+# Its check of finite values sums them, and casts rows for validation to float32.
+@example(case=found(LARGE * 2, dtype="float32"))
+@example(
+    case=found(
+        dtype="float32",
+        validation=(Table(((1e155,),), 3), Y, None),
+        early_stopping=True,
+    )
+)
+# Learning rates.
+@example(case=found(learning_rate_init=np.finfo(float).max))
+@example(case=found(solver="sgd", learning_rate="invscaling", power_t=1e300))
+# Logits overflow.
+@example(case=found(LARGE, dtype="float32", input_keep_prob=0.25))
+@example(case=found(y=Y_3, X_new=TOO_LARGE, **FAST))
+@example(case=found(y=Y_3, X_new=TOO_LARGE_32, **FAST))
 @given(case=inputs.cases())
 def test_fit(case):
     as_promised(check_fit, case)
@@ -120,9 +166,7 @@ def check_ensemble(case, n_estimators):
     for each in model.estimators_:
         inputs.check_attributes(each, case)
         inputs.check_own_attributes(each, case)
-    check_all_predictions(
-        _WithOutputs(model), case, own=False
-    )
+    check_all_predictions(_WithOutputs(model), case, own=False)
     check_score(model, case)
 
 
@@ -137,6 +181,11 @@ class _WithOutputs:
         return getattr(self._model, name)
 
 
+# Networks that train together have no product with sparse rows for validation.
+@example(
+    case=found(validation=(Table(COLUMN, 3, "float64", "csr_array"), Y, None)),
+    n_estimators=2,
+)
 @given(case=inputs.cases(), n_estimators=st.integers(1, 3))
 def test_ensemble(case, n_estimators):
     as_promised(check_ensemble, case, n_estimators)
@@ -157,6 +206,7 @@ def check_search(case):
     check_all_predictions(model, case, own=False)
 
 
+@inputs.a_part_of_the_examples(3)
 @given(
     case=inputs.cases(
         inputs.parameters(RegularizedMLPClassifierCV, inputs.BASE_OF_SEARCH)
@@ -196,9 +246,7 @@ def test_exchange_with_scikit_learn(case):
 @st.composite
 def networks(draw):
     """X, Y and parameters of the documents' functions."""
-    values = draw(
-        st.sampled_from([inputs.ordinary, inputs.ordinary | inputs.extreme])
-    )
+    values = draw(st.sampled_from([inputs.ordinary, inputs.ordinary | inputs.extreme]))
     m = draw(st.integers(1, 4))
     units = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(2, 4)))]
 
@@ -207,7 +255,7 @@ def networks(draw):
         return np.resize(np.array(cells, dtype=float), (n, k))
 
     parameters = {}
-    for i, (n_in, n_out) in enumerate(zip(units, units[1:], strict=False), start=1):
+    for i, (n_in, n_out) in enumerate(pairwise(units), start=1):
         parameters |= {f"W{i}": matrix(n_out, n_in), f"b{i}": matrix(n_out, 1)}
     codes = np.resize(draw(st.lists(st.integers(0, 2), min_size=1, max_size=4)), m)
     Y = (codes[np.newaxis] % 2).astype(float)
@@ -235,9 +283,7 @@ def check_functions(X, Y, parameters, lambd, keep_prob):
             X, parameters, keep_prob, random_state=0
         )
     with promises("backward_propagation_with_dropout", **arrays):
-        gradients = functional.backward_propagation_with_dropout(
-            X, Y, cache, keep_prob
-        )
+        gradients = functional.backward_propagation_with_dropout(X, Y, cache, keep_prob)
     _check_pass("forward_propagation_with_dropout", A3, gradients, parameters)
 
 
@@ -251,6 +297,19 @@ def _check_pass(where, A3, gradients, parameters):
         must(gradients[f"d{name}"].shape == value.shape, where, f"d{name}")
 
 
+def of_one_column(X, W, b=0.0):
+    """A network of one layer, for which numbers overflow."""
+    return (
+        np.array([[X]]),
+        np.ones((1, 1)),
+        {"W1": np.array([[W]]), "b1": np.array([[b]])},
+    )
+
+
+@example(network=of_one_column(1e200, 1e200), lambd=0, keep_prob=1)
+@example(network=of_one_column(1.0, -1e200), lambd=0.7, keep_prob=1)
+@example(network=of_one_column(1.0, -1e200), lambd=0, keep_prob=1)
+@example(network=of_one_column(1.0, 1e300), lambd=1e12, keep_prob=1)
 @given(
     network=networks(),
     lambd=st.sampled_from([0, 0.7, 1e-300, 1e12]),
@@ -258,3 +317,128 @@ def _check_pass(where, A3, gradients, parameters):
 )
 def test_the_documents_functions(network, lambd, keep_prob):
     as_promised(check_functions, *network, lambd, keep_prob)
+
+
+# What these tests stand on ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", inputs.CONTAINERS)
+def test_each_container_holds_the_numbers(name):
+    table = Table(((0.0, 1.0, 2.0), (3.0, 0.0), (-1.0,)), 5, container=name)
+    built = table.build()
+    values = built.toarray() if hasattr(built, "toarray") else np.asarray(built)
+    kinds = (
+        ["float64", "int64", "float32"] if name == "mixed frame" else ["float64"] * 3
+    )
+    expected = [
+        inputs.as_dtype(c, k) for c, k in zip(table.array().T, kinds, strict=True)
+    ]
+    np.testing.assert_array_equal(values.astype(float), np.transpose(expected))
+    assert inputs.fingerprint(built) == inputs.fingerprint(table.build())
+
+
+@pytest.mark.parametrize("name", sorted(set(inputs.CONTAINERS) - {"list"}))
+def test_a_change_of_a_container_shows(name):
+    table = Table(((0.0, 1.0, 2.0), (3.0, 0.0), (-1.0,)), 5, container=name)
+    other = Table(((0.0, 1.0, 2.0), (3.0, 0.0), (-2.0,)), 5, container=name)
+    assert inputs.fingerprint(table.build()) != inputs.fingerprint(other.build())
+
+
+class Faulty(RegularizedMLPClassifier):
+    """A classifier with a fault, which is a function of the method's name."""
+
+    fault = staticmethod(lambda name, model, result, X: result)
+
+    def fit(self, X, y, sample_weight=None, **more):
+        super().fit(X, y, sample_weight, **more)
+        return type(self).fault("fit", self, self, X)
+
+
+def _method(name):
+    def method(self, X, *args, **kwargs):
+        result = getattr(RegularizedMLPClassifier, name)(self, X, *args, **kwargs)
+        return type(self).fault(name, self, result, X)
+
+    return method
+
+
+for _name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+    setattr(Faulty, _name, _method(_name))
+
+
+def _fails(error):
+    def fail(result, model, X):
+        raise error
+
+    return fail
+
+
+def _sets(name, value):
+    def set_(result, model, X):
+        setattr(model, name, value(getattr(model, name)))
+        return result
+
+    return set_
+
+
+def _hangs(result, model, X):
+    while True:
+        pass
+
+
+def _writes(result, model, X):
+    X[0, 0] += 1
+    return result
+
+
+def _warns(result, model, X):
+    np.log(np.zeros(1))
+    return result
+
+
+FAULTS = [
+    ("wrong error", "fit", _fails(IndexError("list index out of range"))),
+    ("wrong error", "fit", _fails(OverflowError("math range error"))),
+    ("wrong error", "fit", _fails(np.linalg.LinAlgError("did not converge"))),
+    ("wrong error", "fit", lambda *_: np.ones(2) + np.ones(3)),
+    ("wrong error", "predict", _fails(AttributeError("no attribute"))),
+    ("hang", "predict", _hangs),
+    ("changed input", "fit", _writes),
+    ("changed input", "predict_proba", _writes),
+    ("numpy warning", "fit", _warns),
+    ("numpy warning", "predict_log_proba", _warns),
+    ("NaN", "predict_proba", lambda P, *_: P * np.nan),
+    ("NaN", "predict_log_proba", lambda P, *_: P - np.inf),
+    ("NaN", "decision_function", lambda Z, *_: Z + np.inf),
+    ("NaN", "fit", _sets("coefs_", lambda W: [W[0] * np.nan, *W[1:]])),
+    ("NaN", "fit", _sets("loss_", lambda loss: np.inf)),
+    ("wrong model", "predict_proba", lambda P, *_: P * 0.9),
+    ("wrong model", "predict_proba", lambda P, *_: P - 0.9),
+    ("wrong model", "predict_proba", lambda P, *_: P[:, :1]),
+    ("wrong model", "predict", lambda y, *_: 1 - y),
+    ("wrong model", "predict", lambda y, *_: y + 2),
+    ("wrong model", "predict_log_proba", lambda P, *_: P - 0.1),
+    ("wrong model", "decision_function", lambda Z, *_: Z[:, np.newaxis]),
+    ("wrong model", "fit", _sets("classes_", lambda classes: classes + 1)),
+    ("wrong model", "fit", _sets("n_iter_", lambda n_iter: n_iter + 9)),
+    ("wrong model", "fit", _sets("loss_curve_", lambda curve: curve[1:])),
+    ("wrong model", "fit", _sets("n_features_in_", lambda n: n + 1)),
+]
+
+
+@pytest.mark.parametrize(("promise", "method", "fault"), FAULTS)
+def test_a_broken_promise_shows(promise, method, fault, monkeypatch):
+    if promise == "hang":
+        monkeypatch.setattr(inputs, "SECONDS", 0.3)
+
+    def of_method(name, model, result, X):
+        return fault(result, model, X) if name == method else result
+
+    monkeypatch.setattr(Faulty, "fault", staticmethod(of_method))
+    with pytest.raises(Broken) as broken:
+        check_fit(found(), Faulty)
+    assert broken.value.promise == promise
+
+
+def test_nothing_is_broken_where_there_is_no_fault():
+    check_fit(found(), Faulty)
