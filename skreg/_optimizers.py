@@ -127,7 +127,7 @@ class Adam(Optimizer):
         root = math.sqrt(1 - beta_2)
         self._factor = (1 - beta_1) / root
         self._beta_1, self._beta_2, self._epsilon = numbers(
-            theta, beta_1, beta_2, epsilon / root
+            theta, beta_1, beta_2, float(epsilon) / root
         )
         super().__init__(theta, gradient, n_moments=2)
 

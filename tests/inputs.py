@@ -258,6 +258,13 @@ if polars is not None:
 CONTAINERS = ARRAYS | SPARSE | FRAMES
 
 
+def built(make, array):
+    """Made of the array, whatever pandas and scipy say to numbers like these."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(array)
+
+
 @dataclass(frozen=True)
 class Table:
     """X: the values of each column are repeated down the rows."""
@@ -272,7 +279,7 @@ class Table:
         return as_dtype(np.transpose(np.array(columns, dtype=float)), self.dtype)
 
     def build(self):
-        return CONTAINERS[self.container](self.array())
+        return built(CONTAINERS[self.container], self.array())
 
     @property
     def names(self):
@@ -376,7 +383,7 @@ class Labels:
     def build(self):
         y = self.array()
         containers = COLUMN_CONTAINERS if y.ndim == 1 else CONTAINERS
-        return containers[self.container](y)
+        return built(containers[self.container], y)
 
 
 @st.composite
@@ -427,7 +434,8 @@ class Weights:
     container: str = "C"
 
     def build(self):
-        return WEIGHT_CONTAINERS[self.container](np.resize(self.values, self.n_rows))
+        values = np.resize(self.values, self.n_rows)
+        return built(WEIGHT_CONTAINERS[self.container], values)
 
 
 @st.composite
@@ -581,17 +589,17 @@ def parameters(draw, cls=RegularizedMLPClassifier, base=BASE, most=6):
     return found
 
 
-@st.composite
-def weights_of_classes(draw, value, y):
+def weights_of_classes(value, y):
     """A class weight for the y at hand, where a dict or a list was drawn."""
-    if not isinstance(value, dict | list):
-        return value
     weight = st.sampled_from([1.0, 0.5, 2, 10.0, 1e-300, 1e300])
+    if not isinstance(value, dict | list):
+        return st.just(value)
     if y.kind == "multilabel":
         width = len(y.codes[0])
-        return [{0: draw(weight), 1: draw(weight)} for _ in range(width)]
+        of_label = st.fixed_dictionaries({0: weight, 1: weight})
+        return st.lists(of_label, min_size=width, max_size=width)
     classes = {**CLASSES, **BAD_CLASSES}[y.classes].tolist()
-    return {label: draw(weight) for label in classes[: draw(st.integers(1, 12))]}
+    return st.dictionaries(st.sampled_from(classes), weight, min_size=1)
 
 
 # Cases --------------------------------------------------------------------------------
@@ -901,14 +909,14 @@ def check_probabilities(P, model, X, multilabel, where="predict_proba"):
         must(error <= slack, where, f"the sum is off by {error}")
 
 
-def check_predictions(model, case, X, built):
+def check_predictions(model, case, X, rows):
     """What the methods that MLPClassifier has too say of rows X fits together."""
     multilabel = case.y.kind == "multilabel"
-    with promises("predict_proba", X=built):
-        P = model.predict_proba(built)
+    with promises("predict_proba", X=rows):
+        P = model.predict_proba(rows)
         check_probabilities(P, model, X, multilabel)
-    with promises("predict", X=built):
-        y = model.predict(built)
+    with promises("predict", X=rows):
+        y = model.predict(rows)
     # MLPClassifier gives sparse labels where it was fitted to such.
     y = y.toarray() if sparse.issparse(y) else y
     if multilabel:
@@ -923,8 +931,8 @@ def check_predictions(model, case, X, built):
         codes = np.searchsorted(model.classes_, y)
         chosen = np.take_along_axis(P, codes[:, np.newaxis], axis=1)[:, 0]
         must((chosen >= P.max(axis=1) - 1e-6).all(), "predict", "not the likeliest")
-    with promises("predict_log_proba", X=built):
-        log_P = model.predict_log_proba(built)
+    with promises("predict_log_proba", X=rows):
+        log_P = model.predict_log_proba(rows)
         must_be_finite([log_P], "predict_log_proba", "a logarithm")
     slack = 64 * np.finfo(P.dtype).eps
     with np.errstate(under="ignore"):
@@ -933,27 +941,27 @@ def check_predictions(model, case, X, built):
     return P, y
 
 
-def check_more_predictions(model, case, X, built):
+def check_more_predictions(model, case, X, rows):
     """The methods of our own."""
     multilabel = case.y.kind == "multilabel"
     n_outputs = model.n_outputs_
-    with promises("decision_function", X=built):
-        logits = model.decision_function(built)
+    with promises("decision_function", X=rows):
+        logits = model.decision_function(rows)
         must_be_finite([logits], "decision_function", "a logit")
     shape = (X.n_rows,) if n_outputs == 1 else (X.n_rows, n_outputs)
     must(logits.shape == shape, "decision_function", f"the shape {logits.shape}")
-    with promises("sample_proba", X=built):
-        draws = model.sample_proba(built, n_samples=2, random_state=0)
+    with promises("sample_proba", X=rows):
+        draws = model.sample_proba(rows, n_samples=2, random_state=0)
         must(len(draws) == 2, "sample_proba", f"{len(draws)} draws")
         for draw in draws:
             check_probabilities(draw, model, X, multilabel, "sample_proba")
-    with promises("input_gradients", X=built):
-        gradients = model.input_gradients(built)
+    with promises("input_gradients", X=rows):
+        gradients = model.input_gradients(rows)
         must_be_finite([gradients], "input_gradients", "a gradient")
     shape = (*logits.shape, len(case.X.columns))
     must(gradients.shape == shape, "input_gradients", f"the shape {gradients.shape}")
     target = model.classes_.tolist()[-1]
-    with promises("input_gradients", X=built):
-        of_target = model.input_gradients(built, target=target)
+    with promises("input_gradients", X=rows):
+        of_target = model.input_gradients(rows, target=target)
     wanted = gradients if gradients.ndim == 2 else gradients[:, -1]
     must(np.array_equal(of_target, wanted), "input_gradients", "of the last class")

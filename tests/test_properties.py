@@ -88,22 +88,23 @@ def check_fit(case, cls=RegularizedMLPClassifier):
 
 
 COLUMN = ((0.0, 1.0, 2.0),)
-LARGE = ((3.4e38, -3.4e38, 3.4e38),)
+LARGE = ((3.4e38, 3.4e38, -3.4e38, -3.4e38),)
 Y = Labels("ints", (0, 1), 3)
+Y_1 = Labels("ints", (0,), 3)
 Y_3 = Labels("ints", (0, 1, 2), 3)
+Y_OF_8 = Labels("ints", (0, 1), 8)
 
 
 def found(X=COLUMN, y=Y, dtype="float64", container="C", **more):
-    """A case of three rows, by which a fault was found; parameters are of the fit."""
+    """A case by which a fault was found; parameters are of the fit."""
     of_case = {"sample_weight", "X_new", "validation"}
     case = {name: more.pop(name) for name in of_case & more.keys()}
     parameters = {**inputs.BASE, "random_state": 0, **more}
-    return Case(Table(X, 3, dtype, container), y, parameters, **case)
+    return Case(Table(X, y.n_rows, dtype, container), y, parameters, **case)
 
 
 TINY = Weights((1e-310,), 3)
 SPARSE_BOOLS = Table(COLUMN, 3, "bool", "sparse frame")
-TOO_LARGE = Table(((1e300,),), 1)
 TOO_LARGE_32 = Table(((3.4e38,),), 1, "float32")
 FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
 
@@ -115,7 +116,7 @@ FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
 @example(case=found(X_new=SPARSE_BOOLS))
 @example(case=found(dtype="bool", container="sparse frame"))
 # Its check of finite values sums them, and casts rows for validation to float32.
-@example(case=found(LARGE * 2, dtype="float32"))
+@example(case=found(LARGE, Y_OF_8, dtype="float32"))
 @example(
     case=found(
         dtype="float32",
@@ -125,10 +126,11 @@ FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
 )
 # Learning rates.
 @example(case=found(learning_rate_init=np.finfo(float).max))
+@example(case=found(epsilon=np.finfo(float).max))
 @example(case=found(solver="sgd", learning_rate="invscaling", power_t=1e300))
 # Logits overflow.
-@example(case=found(LARGE, dtype="float32", input_keep_prob=0.25))
-@example(case=found(y=Y_3, X_new=TOO_LARGE, **FAST))
+@example(case=found(((1e38,),), Y_1, dtype="float32", input_keep_prob=0.25))
+@example(case=found(X_new=TOO_LARGE_32, **FAST))
 @example(case=found(y=Y_3, X_new=TOO_LARGE_32, **FAST))
 @given(case=inputs.cases())
 def test_fit(case):
