@@ -350,7 +350,7 @@ COLUMN_CONTAINERS = {
     "Arrow": lambda y: pd.Series(y).convert_dtypes(dtype_backend="pyarrow"),
 }
 if polars is not None:
-    COLUMN_CONTAINERS["polars"] = lambda y: polars.Series(y.tolist())
+    COLUMN_CONTAINERS["polars"] = lambda y: polars.Series(y.tolist(), strict=False)
 INDICATORS = ["int64", "bool", "float64", "uint8"]
 
 
