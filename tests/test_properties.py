@@ -321,6 +321,76 @@ def test_the_documents_functions(network, lambd, keep_prob):
     as_promised(check_functions, *network, lambd, keep_prob)
 
 
+# What the errors say, and what the mends give ----------------------------------------
+
+
+def small(X, y, **arguments):
+    parameters = {name: arguments.pop(name) for name in ("lambd",) if name in arguments}
+    network = RegularizedMLPClassifier(3, max_iter=100, random_state=0, **parameters)
+    return network.fit(X, y, **arguments)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    X = np.random.default_rng(0).integers(-1, 2, size=(20, 3)).astype(float)
+    return X, np.arange(20) % 3
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "sample_proba",
+        "input_gradients",
+    ],
+)
+@pytest.mark.parametrize("container", [np.array, inputs.SPARSE["csr_array"]])
+def test_logits_that_overflow_are_refused(rows, method, container):
+    X, y = rows
+    large = container(np.array([[1.0, 2.0, 3.0], [0.0, -3.4e38, 3.4e38]], np.float32))
+    model = RegularizedMLPClassifier(3, activation="identity", random_state=0)
+    model.fit(X, y).coefs_[0] *= 100
+    with pytest.raises(ValueError, match=r"rows 0 to 1 .* float32: .* is 3\.4e\+38"):
+        getattr(model, method)(large)
+
+
+def test_lambd_over_tiny_weights_is_refused(rows):
+    with pytest.raises(
+        ValueError, match=r"lambd=2\.0 over .*, 2e-309, overflows float64"
+    ):
+        small(*rows, lambd=2.0, sample_weight=np.full(20, 1e-310))
+
+
+def test_a_column_that_is_too_large_for_the_functions_is_named():
+    X, _, parameters = of_one_column(1e200, 1e180)
+    with pytest.raises(ValueError, match=r"Z1 overflows: .* is 1e\+200, in X"):
+        functional.forward_propagation(X, parameters)
+
+
+def test_sparse_rows_for_validation_are_as_dense_ones(rows):
+    X, y = rows
+    network = RegularizedMLPClassifier(
+        3, max_iter=3, early_stopping=True, learning_rate="cosine", random_state=0
+    )
+    dense, sparse = (
+        RegularizedMLPEnsemble(network, 2).fit(X, y, X_val=make(X), y_val=y)
+        for make in (np.array, inputs.SPARSE["csr_array"])
+    )
+    np.testing.assert_array_equal(dense.predict_proba(X), sparse.predict_proba(X))
+
+
+def test_a_frame_of_sparse_bools_is_as_its_numbers(rows):
+    X, y = rows
+    frame = inputs.FRAMES["sparse frame"](X > 0)
+    plain, framed = small(1.0 * (X > 0), y), small(frame, y)
+    expected = plain.predict_proba(1.0 * (X > 0))
+    assert expected.dtype == float
+    np.testing.assert_allclose(framed.predict_proba(frame), expected, rtol=1e-9)
+
+
 # What these tests stand on ------------------------------------------------------------
 
 
