@@ -403,9 +403,13 @@ def labels(draw, n_rows, like=None):
         )
     else:
         n_classes = len((CLASSES | BAD_CLASSES)[name])
-        code = st.integers(0, draw(st.integers(1, n_classes - 1)))
+        most = draw(st.integers(1, n_classes - 1))
+        code = st.integers(0, most)
         container = st.just("C") | st.sampled_from(sorted(COLUMN_CONTAINERS))
     codes = draw(st.lists(code, min_size=1, max_size=min(12, n_rows)))
+    if name not in INDICATORS and n_rows > 1 and draw(st.integers(0, 5)):
+        # Few of the cases have one class only.
+        codes = [0, most, *codes]
     return Labels(name, tuple(codes), n_rows, draw(container))
 
 

@@ -128,7 +128,9 @@ def outcome(model, case, inputs) -> tuple[str, str, str]:
     except inputs.Documented as error:
         return "clear error", "", str(error)
     except inputs.Broken as error:
-        return error.promise, error.where, str(error)
+        one_class = len(np.unique(case.y.array().astype(str), axis=0)) == 1
+        where = f"{error.where}, 1 class" if one_class else error.where
+        return error.promise, where, str(error)
     return "valid model", "", ""
 
 
@@ -185,7 +187,7 @@ def report(counts: dict[str, Counter]) -> None:
     with (RESULTS / "properties.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["outcome", "call", *CLASSIFIERS])
-        print(f"{'outcome':16}{'call':20}" + "".join(f"{n:>16}" for n in CLASSIFIERS))
+        print(f"{'outcome':16}{'call':28}" + "".join(f"{n:>16}" for n in CLASSIFIERS))
         for what in OUTCOMES:
             calls = {
                 where for found in counts.values() for w, where in found if w == what
@@ -193,7 +195,7 @@ def report(counts: dict[str, Counter]) -> None:
             for where in sorted(calls) or [""]:
                 row = [counts[name][what, where] for name in CLASSIFIERS]
                 writer.writerow([what, where, *row])
-                print(f"{what:16}{where:20}" + "".join(f"{n:16}" for n in row))
+                print(f"{what:16}{where:28}" + "".join(f"{n:16}" for n in row))
     for name, found in counts.items():
         kept = sum(n for (what, _), n in found.items() if what in OUTCOMES[:2])
         print(f"{name}: {kept} of {found.total()} cases as promised")
