@@ -16,7 +16,8 @@ class Plateau:
     def __init__(
         self, tol: float, patience: float, *, best: float = -math.inf, count: int = 0
     ) -> None:
-        self.tol = tol
+        # Numbers of numpy would overflow with a warning, those of float16 soon.
+        self.tol = float(tol)
         self.patience = patience
         self.best = best
         self.count = count

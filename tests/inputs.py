@@ -345,7 +345,9 @@ COLUMN_CONTAINERS = {
     **{name: ARRAYS[name] for name in ARRAYS if name not in ("F", "byte-swapped")},
     "column": lambda y: y[:, np.newaxis],
     "Series": pd.Series,
-    "category": lambda y: pd.Series(y).astype("category"),
+    "category": lambda y: pd.Series(
+        _for_scipy(y) if y.dtype == np.float16 else y
+    ).astype("category"),
     "nullable": lambda y: pd.Series(y).convert_dtypes(),
     "Arrow": lambda y: pd.Series(y).convert_dtypes(dtype_backend="pyarrow"),
 }

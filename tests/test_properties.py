@@ -124,6 +124,8 @@ FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
         early_stopping=True,
     )
 )
+# A tol of float16 beside a loss above 65504.
+@example(case=found(tol=np.float16(0.5), sample_weight=Weights((1e-36,), 3)))
 # Learning rates.
 @example(case=found(learning_rate_init=np.finfo(float).max))
 @example(case=found(epsilon=np.finfo(float).max))
