@@ -155,6 +155,7 @@ def check_partial_fit(case, n_calls):
     check_all_predictions(model, case)
 
 
+@inputs.a_part_of_the_examples(2)
 @given(case=inputs.cases(validation=False), n_calls=st.integers(1, 3))
 def test_partial_fit(case, n_calls):
     as_promised(check_partial_fit, case, n_calls)
@@ -185,6 +186,7 @@ class _WithOutputs:
         return getattr(self._model, name)
 
 
+@inputs.a_part_of_the_examples(2)
 # Networks that train together have no product with sparse rows for validation.
 @example(
     case=found(validation=(Table(COLUMN, 3, "float64", "csr_array"), Y, None)),
@@ -210,7 +212,7 @@ def check_search(case):
     check_all_predictions(model, case, own=False)
 
 
-@inputs.a_part_of_the_examples(3)
+@inputs.a_part_of_the_examples(5)
 @given(
     case=inputs.cases(
         inputs.parameters(RegularizedMLPClassifierCV, inputs.BASE_OF_SEARCH)
@@ -239,6 +241,7 @@ def check_exchange(case):
     must(np.array_equal(y, z), "from_sklearn", "other predictions")
 
 
+@inputs.a_part_of_the_examples(3)
 @given(case=inputs.cases())
 def test_exchange_with_scikit_learn(case):
     as_promised(check_exchange, case)
