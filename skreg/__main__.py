@@ -10,13 +10,12 @@ import io
 import math
 import os
 import re
-import secrets
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import joblib
 import numpy as np
@@ -33,11 +32,16 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skreg import RegularizedMLPClassifier
+from skreg._files import check_writable, printable, write_whole
 
 FOLDS = 5
 # With fewer, a quarter held out may leave less than one row of the class a fold.
 MIN_CLASS_ROWS = FOLDS + 3
 MAX_CATEGORIES = 30
+# More, with 100 units in the first layer, and the search would take gigabytes.
+MAX_FEATURES = 100_000
+# The variance of larger numbers overflows.
+MAX_NUMBER = 1e150
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "?", "None"})
 NETWORKS: dict[str, dict[str, float]] = {
     "unregularised": {"lambd": 0.0, "keep_prob": 1.0},
@@ -74,7 +78,7 @@ class _Search(model_selection.GridSearchCV):
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
 
 
 def _quote(*names: str) -> str:
@@ -85,6 +89,9 @@ def _quote(*names: str) -> str:
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str | None]]]:
     """Read the header and the rows, None for what is missing; skip blank lines."""
+    # A pipe may never come to an end, nor does a device.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,6 +103,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str | None]]]:
     rows: list[list[str | None]] = []
     try:
         names = [name.strip() for name in next(lines, [])]
+        _check_width(len(names) - 1, "columns")
         for line in lines:
             if len(line) != len(names):
                 raise csv.Error(f"{len(line)} cells where the header has {len(names)}")
@@ -123,11 +131,14 @@ def _read_table(path: Path, target: str) -> tuple[Any, Any, list[int], list[int]
     _check_labels(labels, target)
     X = np.full((len(kept), len(names) - 1), math.nan, dtype=object)
     places: dict[type, list[int]] = {float: [], str: []}
+    width = 0
     for i, name in enumerate(names[:at] + names[at + 1 :]):
         cells = [row[i] for row in kept]
         if kind := _kind([cell for cell in cells if cell is not None], name):
             X[:, i] = [math.nan if cell is None else kind(cell) for cell in cells]
             places[kind].append(i)
+            width += 1 if kind is float else min(len(set(cells)), MAX_CATEGORIES)
+    _check_width(width, "features, with those of the text columns,")
     if not any(places.values()):
         raise ValueError(f"{path} has no feature columns beside {_quote(target)}")
     # Only integers that look the same again may stand for the table's own strings.
@@ -136,12 +147,26 @@ def _read_table(path: Path, target: str) -> tuple[Any, Any, list[int], list[int]
     return X, y, places[float], places[str]
 
 
+def _check_width(count: int, what: str) -> None:
+    if count > MAX_FEATURES:
+        raise ValueError(
+            f"{count} {what} are too many for the command, which takes {MAX_FEATURES}; "
+            "choose among them, or fit RegularizedMLPClassifier to a sparse matrix"
+        )
+
+
 def _kind(known: list[str], name: str) -> type | None:
     """Tell whether a column's known cells are numbers, text or not there at all."""
     if not known:
         _say(f"note: column {_quote(name)} has no values and is dropped")
         return None
     if all(map(_is_number, known)):
+        largest = max(known, key=lambda cell: abs(float(cell)))
+        if abs(float(largest)) > MAX_NUMBER:
+            raise ValueError(
+                f"column {_quote(name)} has the number {_quote(largest)}, which is too "
+                "large to be scaled; give it in another unit, or leave it empty"
+            )
         return float
     count = len(set(known))
     if count > MAX_CATEGORIES or count > 0.9 * len(known):
@@ -253,27 +278,14 @@ def _print_search(search: Any, models: dict[str, Any], X: Any, y: Any) -> None:
     _print_table(["accuracy", "log-loss"], rows)
 
 
-def _check_writable(path: Path) -> None:
-    """Fail before the long search, not after it."""
-    # Replacing a folder or a device by a file would do harm.
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise ValueError(f"cannot write {path}: it is not a writable file")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise ValueError(f"cannot write {path}: its folder is not writable")
-
-
-def _save(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all."""
-    path = path.resolve()
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+def _compression() -> tuple[str, int]:
+    """Choose what finds damage in a file of joblib: the checksums of xz."""
     try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        import lzma  # noqa: F401
+    except ImportError:
+        # Python can be built without; a checksum is in this as well.
+        return "zlib", 3
+    return "xz", 1
 
 
 def _draw(scores: Mapping[str, tuple[float, ...]], path: Path) -> str:
@@ -294,14 +306,14 @@ def _draw(scores: Mapping[str, tuple[float, ...]], path: Path) -> str:
     axes.set_xticks(range(len(scores)), list(scores))
     axes.margins(y=0.1)
     axes.legend(frameon=False)
-    _save(path, lambda file: drawing.savefig(file, format="png", dpi=150))
-    return f"Picture of train and test loss: {path}"
+    write_whole(path, lambda file: drawing.savefig(file, format="png", dpi=150))
+    return f"Picture of train and test loss: {printable(str(path))}"
 
 
 def _run_demo(args: argparse.Namespace, plan: _Plan) -> None:
     """Train four networks on the bundled data, then search."""
     if args.picture:
-        _check_writable(Path(args.picture))
+        check_writable(Path(args.picture))
     X, y = load_breast_cancer(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=args.seed)
     scores = {}
@@ -325,16 +337,17 @@ def _run_table(args: argparse.Namespace, plan: _Plan) -> None:
     X, y, numbers, texts = _read_table(source, args.target)
     if out.exists() and out.samefile(source):
         raise ValueError(f"cannot write {out}: it is the table itself")
-    _check_writable(out)
+    check_writable(out)
     _say(f"{len(y)} rows, columns: {len(numbers)} of numbers, {len(texts)} of text")
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=args.seed)
     search = _search(_transformer(numbers, texts), X, y, plan, args)
-    _save(out, lambda file: joblib.dump(search.best_estimator_, file))
+    best, compress = search.best_estimator_, _compression()
+    write_whole(out, lambda file: joblib.dump(best, file, compress=compress))
     majority = DummyClassifier(strategy="prior").fit(X, y)
     print(f"{len(y)} rows to train, {len(y_test)} held out")
-    models = {"held out": search.best_estimator_, "held out, majority class": majority}
+    models = {"held out": best, "held out, majority class": majority}
     _print_search(search, models, X_test, y_test)
-    print(f"\nSaved the pipeline fitted to the {len(y)} rows: {out}")
+    print(f"\nSaved the pipeline fitted to the {len(y)} rows: {printable(str(out))}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -15,7 +15,7 @@ REFERENCE = Path(__file__).with_name("reference.py")
 TABLE = [
     ["__init__"],
     ["__main__"],
-    ["onnx", "dask"],
+    ["onnx", "dask", "io"],
     ["_show_versions"],
     ["_remote"],
     ["_partitions"],
@@ -48,7 +48,7 @@ TABLE = [
     ["_dropout"],
     ["_threads"],
     ["_parameters"],
-    ["_calls", "_version"],
+    ["_calls", "_files", "_version"],
 ]
 ROW = {name: row for row, names in enumerate(TABLE) for name in names}
 # The command is a user of the package: it imports the public names, which stand above.

@@ -2,17 +2,25 @@
 
 import csv
 import errno
+import io
+import lzma
 import math
 import os
+import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import joblib
 import numpy as np
 import pytest
 import sklearn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
@@ -20,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skreg.__main__ as command
 from skreg import RegularizedMLPClassifier
+from skreg._files import write_whole
 
 SMALL = command._Plan(
     lambds=(0.3, 1.0), keep_probs=(1.0, 0.9), hidden_layer_sizes=(12,), max_iter=500
@@ -112,6 +121,13 @@ WIDE = ",".join(f"c{i}" for i in range(12)) + "\n" + ",".join("1" * 12) + "\n"
     ("content", "words"),
     [
         ("", ["empty table"]),
+        (b"x,y\n\xed\xa0\x80,a\n", ["not UTF-8"]),
+        (ABC.encode("utf-16-le"), ["NUL"]),
+        (ABC + '"' + "q" * 200_000 + '",a\n', ["line 22", "field larger than"]),
+        ('x,y\n1,"a"b"\n', ["line 2", "expected after"]),
+        ("x,y\n" + "1,a\n-2e200,b\n" * 9, ["column 'x'", "'-2e200'", "too large"]),
+        ("\x1b[31mx,\x1b]0;y\x07\n1,2\n", [r"'\x1b[31mx', '\x1b]0;y\x07'"]),
+        ("x\x9b,x\x9b,y\n1,2,3\n", [r"duplicate column names: 'x\x9b'"]),
         ("\n\n", ["empty table"]),
         ("x,y\n", ["empty table", "rows"]),
         (b"x,y\nna\xefve,a\n", ["not UTF-8"]),
@@ -155,6 +171,7 @@ def assert_one_error(capsys, *words):
     for word in words:
         assert word in lines[0]
     assert out == ""
+    assert all(line.isprintable() for line in err.splitlines())
 
 
 def test_a_missing_table_and_a_folder(tmp_path, capsys):
@@ -162,6 +179,90 @@ def test_a_missing_table_and_a_folder(tmp_path, capsys):
     assert_one_error(capsys, "No such file", "none.csv")
     assert command.main([str(tmp_path), "--target", "y"]) == 2
     assert_one_error(capsys, tmp_path.name)
+
+
+def test_a_table_is_a_file(tmp_path, capsys):
+    """A pipe or a device may never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert command.main([str(path), "--target", "y"]) == 2
+        assert_one_error(capsys, f"{path} is not a file")
+
+
+def test_a_table_of_a_million_columns(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("x," * 10**6 + "y\n" + "1," * 10**6 + "a\n")
+    tracemalloc.start()
+    assert command.main([str(table), "--target", "y"]) == 2
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_one_error(capsys, "1000000 columns", "takes 100000", "sparse")
+    assert peak < 150e6
+
+
+def test_text_columns_count_by_their_values(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "MAX_FEATURES", 34)
+    rows = [[i, f"v{i // 2}", "abc"[i % 3], i % 2] for i in range(80)]
+    table = write_csv(tmp_path / "t.csv", [["n", "many", "few", "y"], *rows])
+    # 1 + 30 + 3
+    assert command._read_table(table, "y")[0].shape == (80, 3)
+    monkeypatch.setattr(command, "MAX_FEATURES", 33)
+    capsys.readouterr()
+    assert command.main([str(table), "--target", "y"]) == 2
+    assert_one_error(capsys, "34 features, with those of the text columns")
+
+
+def test_formulas_and_markup_are_text(tmp_path):
+    cells = ["=cmd|' /C calc'!A0", "@SUM(1+1)", "+1+cmd", "${jndi:x}", "__class__"]
+    rows = [[cells[i % 5], "-rf", i % 2] for i in range(50)]
+    table = write_csv(tmp_path / "t.csv", [["__class__", "-rf", "y"], *rows])
+    X, y, numbers, texts = command._read_table(table, "y")
+    assert X.tolist() == [row[:2] for row in rows]
+    assert (numbers, texts) == ([], [0, 1])
+    assert y.tolist() == [0, 1] * 25
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_are_a_table_or_one_error(data, tmp_path_factory):
+    """Up to the search, which would take long."""
+    cells = [
+        "1",
+        "-2.5",
+        "a",
+        "",
+        "NA",
+        '"',
+        '""',
+        ",",
+        "\r",
+        "\n",
+        "\0",
+        "\ufeff",
+        "'",
+    ]
+    cells += ["=1+1", "inf", "1_0", "1e308", "\x1b[2J", "\u202e", "\udcff", "\x85", "é"]
+    cell = st.sampled_from(cells)
+    row = st.lists(cell, min_size=1, max_size=4).map(",".join)
+    lines = st.lists(row, max_size=4).map(lambda rows: "\n".join(rows * 8))
+    text = lines.map(lambda text: f"x,y\n{text}".encode("utf-8", "surrogatepass"))
+    content = data.draw(st.one_of(text, st.binary(max_size=60)))
+    target = data.draw(st.sampled_from(["y", "x", "\x1b[2J", "-rf"]))
+    table = tmp_path_factory.getbasetemp() / "drawn.csv"
+    table.write_bytes(content)
+    begins = ValueError("the search begins")
+    err, out = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(command, "_search", side_effect=begins),
+        redirect_stderr(err),
+        redirect_stdout(out),
+    ):
+        assert command.main([str(table), f"--target={target}"]) == 2
+    *notes, last = err.getvalue().removesuffix("\n").split("\n")
+    assert last.startswith("skreg: error: ")
+    assert out.getvalue() == ""
+    assert all(line.isprintable() for line in [*notes, last])
+    assert all(re.match(r"note: |\d+ rows, columns: ", line) for line in notes)
 
 
 def test_an_unreadable_table(tmp_path, monkeypatch, capsys):
@@ -352,7 +453,7 @@ def test_rows_from_a_data_frame(iris_run):
 
 
 def test_the_file_holds_only_importable_objects(iris_run):
-    content = iris_run[1].read_bytes()
+    content = lzma.decompress(iris_run[1].read_bytes())
     assert b"__main__" not in content
     assert b"skreg._classifier" in content
 
@@ -416,7 +517,7 @@ def test_a_text_column_of_many_values_stays_small(tmp_path, capsys):
 
 
 def test_an_existing_model_survives_a_failing_dump(tmp_path, monkeypatch, capsys):
-    def fail(model, file):
+    def fail(model, file, compress):
         file.write(b"half a model")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -433,13 +534,58 @@ def test_an_existing_model_survives_a_failing_dump(tmp_path, monkeypatch, capsys
     assert sorted(os.listdir(tmp_path)) == ["m.joblib", "t.csv"]
 
 
+def test_a_damaged_model_does_not_load(tmp_path, iris_run):
+    """The sums of xz are read; joblib.load gives an error, or the same model."""
+    rows, out, _ = iris_run
+    expected = joblib.load(out).predict_proba(iris_features(rows))
+    data = out.read_bytes()
+    assert data.startswith(b"\xfd7zXZ\0")
+    path = tmp_path / "m.joblib"
+    rng = np.random.default_rng(0)
+    for size in [*range(0, 32), *rng.integers(32, len(data), 40), len(data) - 1]:
+        path.write_bytes(data[:size])
+        with pytest.raises(
+            (EOFError, lzma.LZMAError, pickle.UnpicklingError, KeyError)
+        ):
+            joblib.load(path)
+    for _ in range(100):
+        damaged = bytearray(data)
+        damaged[rng.integers(6, len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with pytest.raises((EOFError, lzma.LZMAError)):
+            joblib.load(path)
+    path.write_bytes(data + data)
+    again = joblib.load(path).predict_proba(iris_features(rows))
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_python_without_lzma_writes_zlib(monkeypatch):
+    assert command._compression() == ("xz", 1)
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    assert command._compression() == ("zlib", 3)
+
+
+def test_names_are_printed_without_control_characters(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"a\x1b[31m\xff.csv")
+    write_csv(name, [["x", "y"], *[[i, i % 2] for i in range(40)]])
+    plan = command._Plan((1.0,), (1.0,), (4,), 2)
+    assert command._run([name, "--target", "y", "--jobs", "1"], plan) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].endswith(r"the 30 rows: a\x1b[31m\udcff.joblib")
+    assert all(line.isprintable() for line in (out + err).splitlines())
+    for args in (["--\x1b[31m"], [name, "\x1b[31m", "--target", "y"]):
+        assert command.main(args) == 2
+        assert_one_error(capsys, r"\x1b[31m")
+
+
 def test_an_interrupted_write_leaves_nothing(tmp_path):
     def interrupt(file):
         file.write(b"half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        command._save(tmp_path / "m.joblib", interrupt)
+        write_whole(tmp_path / "m.joblib", interrupt)
     assert os.listdir(tmp_path) == []
 
 
@@ -451,7 +597,7 @@ def test_a_failing_replacement_leaves_the_old_model(tmp_path, monkeypatch):
     path.write_bytes(b"the old model")
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="cross-device"):
-        command._save(path, lambda file: file.write(b"the new model"))
+        write_whole(path, lambda file: file.write(b"the new model"))
     assert path.read_bytes() == b"the old model"
     assert os.listdir(tmp_path) == ["m.joblib"]
 
@@ -460,7 +606,7 @@ def test_an_existing_model_is_replaced(tmp_path):
     path, link = tmp_path / "m.joblib", tmp_path / "link.joblib"
     path.write_bytes(b"the old model")
     link.symlink_to(path)
-    command._save(link, lambda file: file.write(b"the new model"))
+    write_whole(link, lambda file: file.write(b"the new model"))
     assert path.read_bytes() == b"the new model"
     assert link.is_symlink()
 

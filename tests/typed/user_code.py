@@ -6,6 +6,8 @@ comes from libraries without type hints, such as scikit-learn, is Any.
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, assert_type
 
 import dask.array as da
@@ -22,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skreg
 import skreg.dask
+import skreg.io
 from skreg import (
     LossCurveDisplay,
     RegularizationGridDisplay,
@@ -184,6 +187,14 @@ def cluster(X: Array, y: Array) -> None:
         assert_type(skreg.dask.fit(model, rows, labels, client=client), Small)
 
 
+def files(X: Array, y: Array) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.skops"
+        assert_type(skreg.io.dump(small().fit(X, y), path), None)
+        skreg.io.load(path).predict(X)
+        skreg.io.load(str(path), trusted=["builtins.str", Small])
+
+
 def report() -> None:
     print(f"skreg {skreg.__version__}")
     skreg.show_versions()
@@ -198,4 +209,5 @@ def main() -> None:
     ensemble(X, y)
     formulas(X.T, y[np.newaxis])
     cluster(X, y)
+    files(X, y)
     report()

@@ -1,0 +1,266 @@
+"""Files of models that are whole, and that are checked before anything is loaded.
+
+:func:`dump` writes the format of `skops <https://skops.readthedocs.io>`_ with a
+checksum, and :func:`load` reads what :func:`dump` wrote. Both need the extra
+``persistence``: ``pip install "skreg[persistence]"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from skreg._classifier import RegularizedMLPClassifier
+from skreg._ensemble import RegularizedMLPEnsemble
+from skreg._files import check_writable, printable, write_whole
+from skreg._search import RegularizedMLPClassifierCV
+
+# The comment of the archive, which is the end of the file: this, and the digest of all
+# bytes before the digest.
+_MARK = b"skreg sha256 "
+_DIGITS = 64
+_OURS = frozenset(
+    f"{cls.__module__}.{cls.__qualname__}"
+    for cls in (
+        RegularizedMLPClassifier,
+        RegularizedMLPEnsemble,
+        RegularizedMLPClassifierCV,
+    )
+)
+# In older versions a file can reach more than the types that are trusted in it.
+_OLDEST_SKOPS = (0, 15)
+
+
+def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Save a model in the format of skops, whole or not at all.
+
+    The file is written beside ``path`` under another name, flushed to the disk and then
+    renamed. Until then a file that was there stays as it was: if the disk is full, if
+    the process is killed or if the power fails. A file that is replaced hands its
+    permissions on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier of skreg, or a pipeline or another estimator with or without one
+        inside. skops has to know how to save what it is made of.
+    path : str or path-like
+        The file. By custom its name ends in ``.skops``.
+
+    Raises
+    ------
+    ValueError
+        If ``path`` is not a file that can be written, or its folder is none.
+    ImportError
+        If skops is missing, or is older than 0.15.
+
+    See Also
+    --------
+    load : Read the file.
+
+    Notes
+    -----
+    ``skops.io.load`` reads the file as well. It is a zip archive without compression,
+    with ``skreg sha256`` and the SHA-256 digest of all bytes before the digest as its
+    comment. The digest finds damage, not malice: whoever changes the file on purpose
+    can write the digest anew.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import skreg.io
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), skreg.RegularizedMLPClassifier(random_state=0)
+    ... ).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "iris.skops")
+    ...     skreg.io.dump(model, path)
+    ...     loaded = skreg.io.load(path)
+    >>> (loaded.predict_proba(X) == model.predict_proba(X)).all()
+    np.True_
+    """
+    skops_io = _import_skops()
+    path = Path(path)
+    check_writable(path)
+    archive = io.BytesIO(skops_io.dumps(estimator))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.comment = _MARK + b"0" * _DIGITS
+    data = archive.getvalue()[:-_DIGITS]
+    digest = hashlib.sha256(data).hexdigest().encode()
+    write_whole(path, lambda file: file.writelines([data, digest]))
+
+
+def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) -> Any:
+    """Load a model that :func:`dump` saved, after its checksum and its types.
+
+    Nothing of a file is loaded that is damaged, or that names a type which is not
+    trusted. Those of skreg, and those that skops trusts itself (scikit-learn's
+    estimators among them), are trusted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    trusted : iterable of str or type, default=()
+        Further types to trust, by name or as they are. To trust a type is to let the
+        file make objects of it, and call their ``__setstate__`` or constructor, with
+        what it likes: look at the names first.
+
+    Returns
+    -------
+    estimator : estimator
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged (cut off, empty or changed in a single bit), if
+        :func:`dump` did not write it, or if skops or an estimator in it cannot read
+        what is there.
+    TypeError
+        If there are types in the file that are not trusted. The message names them.
+    OSError
+        If there is no such file, or it may not be read.
+    ImportError
+        If skops is missing, or is older than 0.15.
+
+    See Also
+    --------
+    dump : Save a model.
+    skops.io.get_untrusted_types : The types that skops does not trust itself.
+
+    Examples
+    --------
+    A function of your own is not trusted, until you say so:
+
+    >>> import os
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import skreg.io
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "mean.skops")
+    >>> skreg.io.dump(FunctionTransformer(np.linalg.norm), path)
+    >>> skreg.io.load(path)
+    Traceback (most recent call last):
+        ...
+    TypeError: ... names types that are not trusted: 'numpy.linalg.norm'. ...
+    >>> skreg.io.load(path, trusted=["numpy.linalg.norm"])
+    FunctionTransformer(func=<function norm at ...>)
+    >>> folder.cleanup()
+    """
+    skops_io = _import_skops()
+    if isinstance(trusted, str | type):
+        raise TypeError(f"trusted={trusted!r} must be a list of types: [{trusted!r}]")
+    names = {
+        f"{each.__module__}.{each.__qualname__}" if isinstance(each, type) else each
+        for each in trusted
+    } | _OURS
+    data = _read(Path(path))
+    try:
+        _check_archive(data)
+        strangers = sorted(set(skops_io.get_untrusted_types(data=data)) - names)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if strangers:
+        raise TypeError(
+            f"{_shown(path)} names types that are not trusted: {_list(strangers)}. "
+            "Nothing was loaded. If you know what they do, and trust whoever wrote the "
+            f"file, pass trusted=[{_list(strangers)}]."
+        )
+    try:
+        return skops_io.loads(data, trusted=sorted(names))
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _import_skops() -> Any:
+    try:
+        import skops
+        import skops.io
+    except ImportError as error:
+        raise ImportError(
+            'skreg.io needs the library skops: pip install "skreg[persistence]"'
+        ) from error
+    version = tuple(map(int, re.findall(r"\d+", skops.__version__)[:2]))
+    if version < _OLDEST_SKOPS:
+        raise ImportError(
+            f"skreg.io needs skops 0.15 or newer, and {skops.__version__} is here: "
+            "older versions load more than they were told to trust. "
+            'pip install -U "skreg[persistence]"'
+        )
+    return skops.io
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file whose digest is right."""
+    # To open a pipe would wait for a writer.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{_shown(path)} is not a file")
+    advice = "Copy the file anew, or save the model again with skreg.io.dump."
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            raise ValueError(f"{_shown(path)} is empty. {advice}")
+        # What is not ours, however large, is not read.
+        file.seek(max(0, size - len(_MARK) - _DIGITS))
+        end = file.read()
+        file.seek(0)
+        if not end.startswith(_MARK):
+            if zipfile.is_zipfile(file):
+                raise ValueError(
+                    f"{_shown(path)} has no checksum of skreg at its end: it is "
+                    "damaged, or skreg.io.dump did not write it. A file of "
+                    "skops.io.dump is for skops.io.load."
+                )
+            raise ValueError(
+                f"{_shown(path)} is no whole file of skreg.io.dump: it is cut off or "
+                f"damaged, or of another kind. {advice}"
+            )
+        data = file.read()
+    digest = hashlib.sha256(memoryview(data)[:-_DIGITS]).hexdigest()
+    if data[-_DIGITS:] != digest.encode():
+        raise ValueError(
+            f"{_shown(path)} is damaged: its bytes do not agree with its checksum. "
+            f"{advice}"
+        )
+    return data
+
+
+def _check_archive(data: bytes) -> None:
+    """Refuse what would be larger than the file itself, as ``dump`` writes nothing."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        entries = file.infolist()
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > len(data):
+        raise ValueError("it says that it holds more than its own size")
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    # The text may quote the file.
+    reason = printable(f"{type(error).__name__}: {error}"[:1000])
+    return ValueError(
+        f"{_shown(path)} cannot be loaded, though its checksum is right: {reason}. It "
+        "may need other versions of skreg, skops or scikit-learn, or be made to harm."
+    )
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    return repr(os.fspath(path))
+
+
+def _list(names: list[str]) -> str:
+    """Names as Python writes them, ten at most."""
+    more = ", ..." if len(names) > 10 else ""
+    return ", ".join(ascii(name[:200]) for name in names[:10]) + more
