@@ -14,11 +14,11 @@ takes; with ``_settings``, the checked parameters and the random streams, and
 ``_calls`` (formulas that are run at once, or planned and run again). ``functional`` has
 the documents' functions, on the same engine; ``_displays`` draws what a search
 found, and ``_curves`` how a network was trained and its weights (both with
-``_drawing``). ``onnx`` writes a fitted model as an ONNX graph, and ``io`` a file with a checksum
-(by ``_files``, whole or not at all). ``dask`` trains on a
-cluster: its rows (``_partitions``) and its objective (``_remote``) go to the same
-solvers. ``_show_versions`` prints what a report of a bug needs. A file imports only
-files further down the table in ``tests/test_house.py``.
+``_drawing``). ``onnx`` writes a fitted model as an ONNX graph, and ``io`` a file with a
+checksum (by ``_files``, whole or not at all). ``dask`` trains on a cluster: its rows
+(``_partitions``) and its objective (``_remote``) go to the same solvers.
+``_show_versions`` prints what a report of a bug needs. A file imports only files
+further down the table in ``tests/test_house.py``.
 """
 
 from skreg._classifier import RegularizedMLPClassifier

@@ -15,7 +15,7 @@ needs skops and a system that can fork.
 - altered: its probabilities, but something else in it has changed;
 - WRONG: other probabilities, or a model that cannot predict;
 - crash: the process was killed by a signal, such as a segmentation fault;
-- hang: after two seconds, or with half a gigabyte, it had not ended.
+- hang: half a second of the processor, or half a gigabyte, was not enough.
 
 ``kill`` has a process save two models in turns to one file, and kills it after a random
 time by SIGKILL. ``full`` saves a larger model over one, where only half of it can be
@@ -86,6 +86,7 @@ NETWORKS = {
     "skreg": RegularizedMLPClassifier,
     "MLPClassifier": MLPClassifier,
 }
+ALARMS = (signal.SIGPROF, signal.SIGALRM)
 OUTCOMES = ("error", "same", "altered", "WRONG", "crash", "hang")
 
 
@@ -194,7 +195,8 @@ def in_children(judge: Callable[[Any], int], cases: list[Any]) -> Iterator[int |
             faulthandler.disable()
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             for case in cases[at:]:
-                signal.alarm(2)
+                signal.setitimer(signal.ITIMER_PROF, 0.5)
+                signal.alarm(60)
                 os.write(write, bytes([judge(case)]))
             os._exit(0)
         os.close(write)
@@ -204,8 +206,7 @@ def in_children(judge: Callable[[Any], int], cases: list[Any]) -> Iterator[int |
                 at += 1
         status = os.waitpid(child, 0)[1]
         if at < len(cases):
-            hung = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
-            yield "hang" if hung else "crash"
+            yield "hang" if os.WTERMSIG(status) in ALARMS else "crash"
             at += 1
 
 
