@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import stat
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -381,46 +380,25 @@ def test_on_a_full_disk_the_old_file_stays(tmp_path, model, saved):
     assert os.listdir(tmp_path) == ["m.skops"]
 
 
-def run_script(*args, folder):
-    paths = [str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH")]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", SCRIPT, *args, "--results", folder],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_killed_process_leaves_the_old_file_or_the_new_one(tmp_path):
-    ways = ["--ways", "skreg.io", "joblib"]
-    printed = run_script(
-        "kill", "--count", "8", "--units", "40", *ways, folder=tmp_path
-    )
-    rows = re.findall(r"^(skreg\.io|joblib) +(\w+) +(\d+) +(\d+)", printed, re.M)
-    found = {row[:2]: (int(row[2]), int(row[3])) for row in rows}
-    for name in ("skreg", "MLPClassifier"):
-        assert found["skreg.io", name] == (8, 0)
-        # The test can fail: without the other name half a file is left.
-        assert found["joblib", name][1] > 0
+def test_a_killed_process_leaves_the_old_file_or_the_new_one(script):
+    found = script.kill("skreg.io", RegularizedMLPClassifier, 8, units=40)
+    assert found["whole"] == 8
+    assert found["BROKEN"] == 0
+    # The test can fail: without the other name half a file is left.
+    assert script.kill("joblib", RegularizedMLPClassifier, 4, units=40)["BROKEN"] > 0
 
 
 @pytest.mark.slow
-def test_a_full_disk_by_the_script(tmp_path):
-    printed = run_script("full", "--units", "60", folder=tmp_path)
-    table = np.loadtxt(
-        tmp_path / "files_full.csv", delimiter=",", skiprows=1, dtype=str
-    )
-    assert len(table) == len(printed.splitlines()) - 1 == 12
-    for way, _, raised, _, whole, broken, left in table:
-        assert raised == "1"
-        assert left == "0"
-        if way in ("skreg.io", "joblib xz whole"):
-            assert int(whole) >= 1
-            assert broken == "0"
-        else:
-            assert int(broken) >= 1
+@pytest.mark.parametrize("way", ["skreg.io", "joblib xz whole", "joblib", "skops"])
+def test_a_full_disk_by_the_script(script, way):
+    found = script.full(way, RegularizedMLPClassifier, units=40)
+    assert found["OSError"] == 1
+    assert found["temporary file left"] == 0
+    if way in ("skreg.io", "joblib xz whole"):
+        assert found["whole"] >= 1
+        assert found["BROKEN"] == 0
+    else:
+        assert found["BROKEN"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,13 @@ def damaged(data: bytes, other: bytes, count: int, seed: int = 0) -> Iterator[by
 # What comes of it --------------------------------------------------------------------
 
 
+def fork() -> int:
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads, such as those that a BLAS keeps.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def virtual_memory() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()
@@ -186,7 +193,7 @@ def in_children(judge: Callable[[Any], int], cases: list[Any]) -> Iterator[int |
     at = 0
     while at < len(cases):
         read, write = os.pipe()
-        child = os.fork()
+        child = fork()
         if not child:
             limit = virtual_memory() + 2**29
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -263,7 +270,7 @@ def kill(way: str, network: type, count: int, units: int = 200) -> Counter[str]:
         for _ in range(count):
             save(models[0][0], path)
             read, write = os.pipe()
-            child = os.fork()
+            child = fork()
             if not child:
                 os.write(write, b"!")
                 while True:
