@@ -248,6 +248,10 @@ def test_files_that_would_fill_the_memory(tmp_path, model):
     refused(path, data, "more than its own size")
     assert tracemalloc.get_traced_memory()[1] < 10**6
     tracemalloc.stop()
+    # Nothing packed is, even if it would be small: its size is only what it says.
+    data = archive_of(top(SCALER), compression=zipfile.ZIP_DEFLATED)
+    assert len(data) > len(json.dumps(top(SCALER)))
+    refused(path, data, "more than its own size")
     # The size of an entry in the directory: 4 GB less one byte, and terabytes by zip64.
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:

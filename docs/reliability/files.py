@@ -300,7 +300,7 @@ def full(way: str, network: type, units: int = 200) -> Counter[str]:
     save, load = WAYS[way]
     found: Counter[str] = Counter()
     model, X = fitted(network, units, 0)
-    larger = fitted(network, 2 * units, 1)[0]
+    larger = fitted(network, 4 * units, 1)[0]
     expected = model.predict_proba(X)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
