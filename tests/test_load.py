@@ -15,6 +15,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.fixes import parse_version, sp_version
 
 from skreg import (
     RegularizedMLPClassifier,
@@ -84,13 +85,14 @@ def test_a_fit_leaves_nothing_behind(name):
         model.predict_proba(rows)
         model.score(rows, y)
 
-    for _ in range(2):
+    life()
+    # An array, since a list would hold a new number each time.
+    there, seen = of_process(), np.zeros(4, int)
+    for number in range(4):
         life()
-    before, there = blocks(), of_process()
-    for _ in range(3):
-        life()
-    # A leak of one object a fit would be six.
-    assert blocks() - before < 4
+        seen[number] = blocks()
+    # One object that stays each time would make each number larger than the last.
+    assert np.diff(seen).min() <= 0
     assert of_process() == there
 
 
@@ -105,6 +107,9 @@ def test_what_is_let_go_is_freed_at_once(name):
     try:
         model.fit(rows, labels)
         del rows, labels
+        if name == "L-BFGS" and sp_version < parse_version("1.14"):
+            # That scipy leaves a cycle, which holds the objective.
+            gc.collect()
         assert [ref() is None for ref in held] == [True, True]
         ref = weakref.ref(model)
         del model
