@@ -1,4 +1,4 @@
-r"""The tests on one combination of versions: this Python, and the newest or oldest rest.
+r"""The tests on one combination of versions: this Python, newest or oldest libraries.
 
     python3.13 docs/reliability/compatibility.py [newest|oldest|nightly]
 
@@ -49,10 +49,9 @@ def lower_bounds(pyproject: Path, at_least: list[str]) -> list[str]:
                 f"--at-least {later}: want NAME==VERSION with a NAME of {list(bounds)}."
             )
         bounds[name] = version
+    lines = [f"{name}=={version}" for name, version in bounds.items()]
     # Later ones warn about names that the oldest matplotlib uses.
-    return [f"{name}=={version}" for name, version in bounds.items()] + [
-        "pyparsing<3.3"
-    ]
+    return [*lines, "pyparsing<3.3"]
 
 
 def main() -> int:
@@ -62,8 +61,11 @@ def main() -> int:
     )
     parser.add_argument("--at-least", nargs="+", default=[], metavar="NAME==VERSION")
     parser.add_argument("--index", help="where nightly packages are")
-    parser.add_argument("pytest", nargs="*", default=["tests", "skreg"])
-    options = parser.parse_args()
+    own, for_pytest = sys.argv[1:], ["tests", "skreg"]
+    if "--" in own:
+        at = own.index("--")
+        own, for_pytest = own[:at], own[at + 1 :]
+    options = parser.parse_args(own)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(Path(folder) / "venv", with_pip=True)
         python = str(next(Path(folder).glob("venv/*/python*")))
@@ -89,7 +91,7 @@ def main() -> int:
             )
         print(f"Python {platform.python_version()}, {options.which}:", flush=True)
         run("pip", "list", "--format=freeze")
-        return run("pytest", "-p", "no:cacheprovider", *options.pytest, check=False)
+        return run("pytest", "-p", "no:cacheprovider", *for_pytest, check=False)
 
 
 if __name__ == "__main__":
