@@ -68,7 +68,8 @@ def main() -> int:
     options = parser.parse_args(own)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(Path(folder) / "venv", with_pip=True)
-        python = str(next(Path(folder).glob("venv/*/python*")))
+        programs = "Scripts" if os.name == "nt" else "bin"
+        python = str(Path(folder) / "venv" / programs / "python")
         # Most files of the libraries are never imported: no compiling beforehand.
         environment = {**os.environ, "PIP_NO_COMPILE": "1", "OPENBLAS_NUM_THREADS": "1"}
 
