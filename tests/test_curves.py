@@ -639,6 +639,19 @@ def test_bins_that_do_not_hold_all_weights_are_not_taken(weights):
     assert (second.bins_[0], second.bins_[-1]) == (-3, 3)
 
 
+def test_only_a_histogram_on_the_axes_gives_its_bins():
+    first = WeightDistributionDisplay([[-2.0, 2.0]]).plot()
+    (ax,) = first.axes_
+    ax.axvspan(-1, 1)
+    np.testing.assert_array_equal(
+        WeightDistributionDisplay([[-1.0, 1.0]]).plot(ax).bins_, first.bins_
+    )
+    shaded = plt.figure().subplots()
+    shaded.axvspan(-2, 2)
+    own = WeightDistributionDisplay([[-1.0, 1.0]]).plot(shaded).bins_
+    assert (len(own), own[0], own[-1]) == (32, -1, 1)
+
+
 def test_bins_of_ones_own():
     display = WeightDistributionDisplay([[0.0, 1.0, 2.0, 3.0, 9.0]])
     # The density is of all weights, also of those outside.

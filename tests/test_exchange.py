@@ -312,6 +312,15 @@ def test_parameters_must_fit_the_network(parameters, match):
         RegularizedMLPClassifier.from_sklearn(mlp, **parameters)
 
 
+def test_parameters_of_the_same_network_are_taken():
+    mlp = theirs(hidden_layer_sizes=(6,))
+    model = RegularizedMLPClassifier.from_sklearn(
+        mlp, activation="relu", hidden_layer_sizes=[6], lambd=[1.0, 2.0]
+    )
+    assert (model.hidden_layer_sizes, model.lambd) == ([6], [1.0, 2.0])
+    np.testing.assert_allclose(model.predict_proba(X), mlp.predict_proba(X))
+
+
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_solver_that_mlp_classifier_lacks(warm_start):
     model = ours(warm_start=warm_start)

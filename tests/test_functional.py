@@ -1,6 +1,7 @@
 """The documents' functions: their golden data, and everything the data leave open."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -476,3 +477,57 @@ def test_the_cache_of_the_other_network_is_refused():
     message = "The cache has 12 entries: give that of forward_propagation_with_dropout"
     with pytest.raises(ValueError, match=message):
         backward_propagation_with_dropout(X, Y, cache, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "added"),
+    [({"b2"}, {}), ({"W2"}, {}), ({"W1", "b1"}, {}), (set(), {"W4": 1, "a4": 1})],
+)
+def test_parameters_by_other_names_are_refused(left_out, added):
+    problem = network()
+    given = {k: v for k, v in problem.parameters.items() if k not in left_out} | added
+    message = re.escape(f"parameters has the keys {sorted(given)}: give W1, b1, W2, b2")
+    with pytest.raises(ValueError, match=message):
+        forward_propagation(problem.X, given)
+    with pytest.raises(ValueError, match=message):
+        compute_cost_with_regularization([[0.5]], [[1]], given, 0.1)
+
+
+def test_no_parameters_are_refused():
+    with pytest.raises(ValueError, match=r"parameters has the keys \[\]: give W1, b1"):
+        forward_propagation([[1.0]], {})
+
+
+def test_a_cache_whose_entries_do_not_fit_is_refused():
+    problem = network()
+    X, Y = problem.X, problem.Y
+    _, cache = forward_propagation(X, problem.parameters)
+    _, with_masks = forward_propagation_with_dropout(X, problem.parameters, 0.5, 0)
+
+    def with_entry(entries, index, entry):
+        return (*entries[:index], entry, *entries[index + 1 :])
+
+    def refused(entries, message):
+        with pytest.raises(ValueError, match=message):
+            backward_propagation_with_regularization(X, Y, entries, 0.7)
+
+    refused((), "The cache is empty or has other entries than arrays")
+    refused(with_entry(cache, 0, None), "The cache is empty or has other entries")
+    # The weights of the second layer: too many units, then too many inputs.
+    fit = "which does not fit the entries beside it"
+    refused(
+        with_entry(cache, 6, np.ones((5, 4))),
+        rf"Entry 6 of the cache, W2, has the shape \(5, 4\), {fit}",
+    )
+    refused(
+        with_entry(cache, 6, np.ones((3, 7))),
+        rf"Entry 6 of the cache, W2, has the shape \(3, 7\), {fit}",
+    )
+    refused(
+        with_entry(cache, 7, np.ones((1, 3))),
+        r"b2 in the cache has the shape \(1, 3\)",
+    )
+    with pytest.raises(ValueError, match=r"b2 in the cache has the shape \(1, 3\)"):
+        backward_propagation_with_dropout(
+            X, Y, with_entry(with_masks, 9, np.ones((1, 3))), 0.5
+        )
