@@ -127,6 +127,21 @@ def test_a_callback_may_stop_the_training(iris, solver):
     assert model.converged_
 
 
+def test_an_iteration_that_leads_nowhere_is_ended_too(iris):
+    """L-BFGS that begins where the gradient is small enough evaluates it once."""
+    recorder = Recorder()
+    model = classifier(solver="lbfgs", tol=1e3).set_callbacks(recorder).fit(*iris)
+    assert model.n_iter_ == 0
+    assert recorder.events == [
+        "setup",
+        ("begin", "fit"),
+        ("begin", "epoch"),
+        ("end", "epoch"),
+        ("end", "fit"),
+        "teardown",
+    ]
+
+
 def test_a_callback_that_fails_leaves_the_estimator_as_it_was(iris):
     model = classifier().fit(*iris)
     before = model.coefs_[0].copy()

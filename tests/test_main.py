@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -755,6 +756,25 @@ def test_without_matplotlib(tmp_path, monkeypatch, capsys):
     hints = [line for line in capsys.readouterr().out.splitlines() if "pip" in line]
     assert hints == ['No picture without matplotlib: pip install "skreg[plot]"']
     assert os.listdir() == []
+
+
+def test_a_note_where_the_best_network_was_still_improving(
+    tmp_path, monkeypatch, capsys
+):
+    rows = [[i % 2, i % 2] for i in range(20)]
+    table = write_csv(tmp_path / "t.csv", [["x", "y"], *rows])
+    args = [str(table), "--target", "y", "--out", str(tmp_path / "m"), "--jobs", "1"]
+    # No epoch gains as much, so that the training ends after ten without a gain.
+    network = partial(RegularizedMLPClassifier, tol=10.0)
+    monkeypatch.setattr(command, "RegularizedMLPClassifier", network)
+
+    def notes(max_iter):
+        plan = command._Plan((1.0,), (1.0,), (2,), max_iter)
+        assert command._run(args, plan) == 0
+        return [x for x in capsys.readouterr().err.splitlines() if "training" in x]
+
+    assert notes(5) == ["note: training stopped after 5 epochs, still improving"]
+    assert notes(50) == []
 
 
 def test_no_picture(tmp_path, monkeypatch, capsys):

@@ -17,10 +17,13 @@ export CI=true OPENBLAS_NUM_THREADS=1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
 python -m coverage erase
-python -m coverage run -m pytest -q
-python -m coverage run -m pytest -q -m slow
+# A test that fails does not keep the figures back.
+status=0
+python -m coverage run -m pytest -q || status=$?
+python -m coverage run -m pytest -q -m slow || status=$?
 for other in "$@"; do
-    "$other" -m coverage run -m pytest -q tests skreg
+    "$other" -m coverage run -m pytest -q tests skreg || status=$?
 done
 python -m coverage combine -q
-python -m coverage report
+python -m coverage report || status=$?
+exit "$status"
