@@ -398,6 +398,19 @@ def test_scores_that_are_nan_in_all_epochs_raise():
         model.fit(X, y)
 
 
+def test_without_an_iteration_there_is_nothing_to_train_again():
+    """L-BFGS that begins where the gradient is small enough has no best iteration."""
+    X, y = table()
+    model = classifier(
+        solver="lbfgs", tol=1e3, early_stopping_refit=True, n_validation_splits=2
+    ).fit(X, y)
+    assert model.n_iter_ == 0
+    assert not model.refit_
+    assert model.validation_scores_ == []
+    once = classifier(solver="lbfgs", tol=1e3).fit(X, y)
+    assert_same_weights(model, once)
+
+
 def test_the_warning_of_convergence_is_of_the_splits():
     X, y = table()
     model = classifier(
