@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from tables import (
     KINDS,
@@ -26,9 +27,15 @@ from skreg._data import (
     Target,
     check_weight,
     check_y,
+    checked_rows,
+    class_counts,
+    class_factors,
+    held_out_rows,
     infer_target,
     row_type,
     target_of_classes,
+    training_set,
+    validation_set,
 )
 
 # Weights -----------------------------------------------------------------------------
@@ -111,6 +118,213 @@ def test_the_total_weight_is_that_of_the_rows(weight):
     data = make_data([0, 1, 0], weight)
     assert data.n_rows == 3
     assert data.total_weight == (3 if weight is None else sum(weight))
+
+
+# Class weights -----------------------------------------------------------------------
+
+THREE = target_of_classes(np.array(["a", "b", "c"]))
+LABELS_OF_TWO = Target("multilabel", np.arange(2))
+
+
+def test_the_rows_and_the_weight_of_each_class_are_counted():
+    codes, weight = np.array([0, 2, 2, 0, 2]), np.array([1, 2, 0.5, 0, 4])
+    counts = class_counts(codes, weight, THREE)
+    assert counts.dtype == np.float64
+    assert_array_equal(counts, [[[2, 0, 3], [1, 0, 6.5]]])
+    assert_array_equal(class_counts(codes, None, THREE), [[[2, 0, 3]] * 2])
+    indicators = np.array([[1, 0], [1, 0], [0, 0]])
+    counts = class_counts(indicators, np.array([1.0, 2.0, 4.0]), LABELS_OF_TWO)
+    # Of each label: the rows without and with it, and their weights.
+    assert_array_equal(counts, [[[1, 2], [4, 3]], [[3, 0], [7, 0]]])
+
+
+def test_balanced_classes_have_the_same_weight_and_the_sum_stays():
+    """Total / (number of classes * weight of the class); 1 for one that is absent."""
+    (factors,) = class_factors("balanced", np.array([[[2, 0, 3], [1, 0, 9.0]]]), THREE)
+    assert_allclose(factors, [10 / 2 / 1, 1, 10 / 2 / 9])
+    counts = np.array([[[1, 2], [4, 3.0]], [[3, 0], [7, 0.0]]])
+    first, second = class_factors("balanced", counts, LABELS_OF_TWO)
+    assert_allclose(first, [7 / 2 / 4, 7 / 2 / 3])
+    assert_allclose(second, [1, 1])
+
+
+def test_classes_have_the_weights_that_they_are_given():
+    counts = np.array([[[2, 1, 3], [1, 2, 9.0]]])
+    (factors,) = class_factors({"a": 2, "c": 0.5}, counts, THREE)
+    assert_array_equal(factors, [2, 1, 0.5])
+    counts = np.array([[[1, 2], [4, 3.0]], [[3, 1], [7, 1.0]]])
+    given = [{0: 2, 1: 3}, {0: 1, 1: 5}]
+    assert_array_equal(class_factors(given, counts, LABELS_OF_TWO), [[2, 3], [1, 5]])
+
+
+@pytest.mark.parametrize(
+    ("given", "counts", "message"),
+    [
+        ({"a": 0}, [[2, 1, 1]] * 2, "class 'a' has the weight 0"),
+        ({"b": -1}, [[2, 1, 1]] * 2, "class 'b' has the weight -1"),
+        ({"c": np.inf}, [[2, 1, 1]] * 2, "class 'c' has the weight inf"),
+        ({"c": 1}, [[2, 1, 1], [2, 0, 1]], r"class 'b' .* total weight of 0\.0\."),
+        ("balanced", [[2, 1, 1], [2, 1, 0]], r"class 'c' .* total weight of 0\.0\."),
+    ],
+)
+def test_a_class_without_a_weight_is_refused(given, counts, message):
+    with pytest.raises(ValueError, match=f"^class_weight=.*{message}"):
+        class_factors(given, np.array([counts], dtype=float), THREE)
+
+
+@pytest.mark.parametrize("given", [{0: 1, 1: 2}, [{0: 1}], [{0: 1}] * 3])
+def test_labels_want_a_dict_each(given):
+    counts = np.array([[[1, 2], [4, 3.0]], [[3, 1], [7, 1.0]]])
+    with pytest.raises(ValueError, match=r"for 2 labels, give 'balanced' or a list"):
+        class_factors(given, counts, LABELS_OF_TWO)
+
+
+def test_a_row_counts_by_its_weight_times_that_of_its_class():
+    X, y = numbered_rows(4), np.array(["b", "a", "b", "a"])
+    data = training_set(X, y, [1, 2, 0, 4], None, {"a": 3, "b": 5})
+    assert_array_equal(data.weight, [5, 6, 0, 12])
+    assert data.total_weight == 23
+    assert_array_equal(data.class_totals(), [18, 5])
+    # The scorer's weights stay those of the caller.
+    rows, labels, weight = data.gathered()
+    assert_array_equal(rows, X[[0, 1, 3]])
+    assert_array_equal(labels, ["b", "a", "a"])
+    assert_array_equal(weight, [1, 2, 4])
+    labels = np.array([[1, 0], [1, 1], [0, 0]])
+    data = training_set(
+        numbered_rows(3), labels, None, None, [{0: 2, 1: 3}, {0: 5, 1: 7}]
+    )
+    assert_array_equal(data.weight, [3 * 5, 3 * 7, 2 * 5])
+    assert_array_equal(data.class_totals(), [36, 21])
+    assert data.gathered()[2] is None
+
+
+def test_with_class_weights_a_class_of_weight_zero_is_refused():
+    X, y = numbered_rows(4), np.array(["a", "b", "a", "c"])
+    assert list(training_set(X, y, [1, 1, 1, 0], None).target.classes) == ["a", "b"]
+    with pytest.raises(ValueError, match=r"class 'c' .* total weight of 0\.0"):
+        training_set(X, y, [1, 1, 1, 0], None, "balanced")
+
+
+def test_weights_that_overflow_with_those_of_the_classes_are_refused():
+    with pytest.raises(ValueError, match=r"^The values in sample_weight times class_w"):
+        training_set(
+            numbered_rows(4), np.array([0, 1] * 2), None, None, {0: 1e308, 1: 1e308}
+        )
+
+
+# Rows and held-out rows --------------------------------------------------------------
+
+
+class Stopping(BaseEstimator):
+    def __init__(self, early_stopping=True):
+        self.early_stopping = early_stopping
+
+
+def test_rows_come_as_the_network_takes_them():
+    estimator = Stopping()
+    X = np.asfortranarray(numbered_rows(4).astype(int))
+    rows, y = checked_rows(estimator, X, [1, 0, 1, 0], reset=True)
+    assert (rows.dtype, rows.flags.c_contiguous) == (np.float64, True)
+    assert_array_equal(y, [1, 0, 1, 0])
+    assert estimator.n_features_in_ == 3
+    rows, _ = checked_rows(estimator, X.astype(np.float32), y, reset=False)
+    assert rows.dtype == np.float32
+    with pytest.raises(ValueError, match="2 features"):
+        checked_rows(estimator, X[:, :2], y, reset=False)
+    assert checked_rows(Stopping(), X, np.eye(4, dtype=int), reset=True)[1].ndim == 2
+
+
+def test_values_that_a_sparse_table_stores_twice_are_added_in_a_copy():
+    X = sparse.csr_array(([1.0, 2.0, 4.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    twice = sparse.csr_array(
+        (np.array([1.0, 2, 4]), [1, 1, 0], [0, 2, 3]), shape=(2, 2)
+    )
+    rows, _ = checked_rows(Stopping(), twice, [0, 1], reset=True)
+    assert rows.nnz == 2
+    assert_array_equal(rows.toarray(), [[0, 3], [4, 0]])
+    assert_array_equal(twice.data, [1, 2, 4])
+    # One that has none is no copy.
+    clean = X.copy()
+    clean.sum_duplicates()
+    assert checked_rows(Stopping(), clean, [0, 1], reset=True)[0].data is clean.data
+    columns = sparse.csc_array(clean)
+    assert checked_rows(Stopping(), columns, [0, 1], reset=True)[0].format == "csr"
+
+
+def test_nan_among_labels_is_said_to_be_in_y():
+    y = np.array(["a", np.nan, "b"], dtype=object)
+    with pytest.raises(ValueError, match=r"^In y: Input contains NaN"):
+        checked_rows(Stopping(), numbered_rows(3), y, reset=True)
+    X = numbered_rows(3)
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"^Input X contains NaN"):
+        checked_rows(Stopping(), X, [0, 1, 0], reset=True)
+
+
+def test_labels_without_an_order_are_refused_by_their_types():
+    with pytest.raises(ValueError, match=r"labels of the types int, str, which"):
+        check_y(np.array(["a", 1, "b", 2], dtype=object))
+
+
+def fitted_to(data, **settings):
+    estimator = Stopping(**settings)
+    checked_rows(estimator, data.X, np.arange(data.n_rows) % 2, reset=True)
+    return estimator
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"X_val": [[1, 2, 3]]}, "go together"),
+        ({"y_val": [1]}, "go together"),
+        ({"sample_weight_val": [1]}, "go together"),
+        ({"X_val": [[1, 2, 3]], "sample_weight_val": [1]}, "go together"),
+        ({"X_val": [[1, 2, np.nan]], "y_val": [1]}, "^In X_val and y_val: .*NaN"),
+        ({"X_val": [[1, 2]], "y_val": [1]}, "^In X_val and y_val: .*2 features"),
+        ({"X_val": [[1, 2, 3]], "y_val": [7]}, r"^y_val has the classes \[7\]"),
+        (
+            {"X_val": [[1, 2, 3]], "y_val": [1], "sample_weight_val": [-1]},
+            "in sample_weight_val: row 0",
+        ),
+        (
+            {"X_val": [[1, 2, 3]], "y_val": [1], "sample_weight_val": [0]},
+            "sample_weight_val",
+        ),
+    ],
+)
+def test_held_out_rows_are_refused_by_name(given, message):
+    data = make_data([0, 1, 0, 1])
+    with pytest.raises(ValueError, match=message):
+        held_out_rows(fitted_to(data), data, **given)
+
+
+def test_held_out_rows_are_for_early_stopping():
+    data = make_data([0, 1, 0, 1])
+    assert held_out_rows(fitted_to(data), data) is None
+    estimator = fitted_to(data, early_stopping=False)
+    assert held_out_rows(estimator, data) is None
+    with pytest.raises(ValueError, match="early_stopping=False"):
+        held_out_rows(estimator, data, [[1, 2, 3]], [1])
+
+
+def test_held_out_rows_are_encoded_and_weighted_like_those_of_training():
+    y = np.array(["b", "a", "b", "a"])
+    X = numbered_rows(4, np.float32)
+    data = training_set(X, y, None, None, {"a": 3, "b": 5})
+    held_out = held_out_rows(
+        fitted_to(data), data, [[7, 8, 9]] * 3, ["b", "a", "b"], [2, 1, 0]
+    )
+    assert held_out.X.dtype == np.float32
+    assert held_out.target is data.target
+    assert_array_equal(held_out.y, [1, 0, 1])
+    assert_array_equal(held_out.rows, [0, 1])
+    assert_array_equal(held_out.sample_weight, [2, 1, 0])
+    assert held_out.total_weight == 2 * 5 + 3
+    plain = validation_set(X, y, None, make_data(y))
+    assert (plain.rows, plain.weight) == (None, None)
+    with pytest.raises(ValueError, match=r"^The values in sample_weight times class_w"):
+        validation_set(X, y, [1e308, 0, 0, 0], data)
 
 
 # Labels ------------------------------------------------------------------------------
@@ -419,6 +633,19 @@ def test_a_multilabel_split_is_not_stratified():
         ((rows, Y, _),) = one_epoch(make_batches(validation, 3))
         assert_array_equal(Y, y[rows].T)
     assert len(seen) > 20
+
+
+@pytest.mark.parametrize("y", [[0] * 12 + [1] * 8, [[0, 1], [1, 0]] * 10])
+def test_parts_of_one_split_have_other_rows_while_there_are_any(y):
+    data = make_data(y)
+    parts = [rows_of(data.split(0.25, 3, part, 4)[1]) for part in range(4)]
+    assert [len(part) for part in parts] == [5] * 4
+    assert sorted(np.concatenate(parts)) == list(range(20))
+    assert_array_equal(rows_of(data.split(0.25, 3, 2, 4)[1]), parts[2])
+    # More than there are: all are in one of the parts, and none twice in one.
+    parts = [rows_of(data.split(0.5, 3, part, 3)[1]) for part in range(3)]
+    assert [len(set(part)) for part in parts] == [10] * 3
+    assert set(np.concatenate(parts)) == set(range(20))
 
 
 def test_no_fraction_is_an_error():

@@ -297,6 +297,41 @@ def test_the_documents_masks_are_unscaled_and_in_order():
         assert D.dtype == int
 
 
+# Masks of the inputs -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_prob", [1e-6, 0.3, 1.0])
+def test_inputs_are_kept_by_the_integers_of_their_rows(keep_prob):
+    """One integer for each value, row by row; what is kept is divided."""
+    used, twin = np.random.SFC64(5), np.random.SFC64(5)
+    drop = InputMasks(keep_prob, used)
+    n_kept = n_kept_of(keep_prob)
+    for n_rows in (7, 3, 7):
+        X = np.random.default_rng(n_rows).normal(size=(4, n_rows)).astype(np.float32)
+        before = X.copy()
+        integers = integers_of(twin, n_rows, 4).T
+        kept = np.less(integers, n_kept)
+        dropped = drop(X)
+        assert dropped.dtype == np.float32
+        assert_allclose(dropped, np.where(kept, X * 65536 / n_kept, 0), rtol=1e-6)
+        assert_array_equal(X, before)
+    assert repr(used.state) == repr(twin.state)
+
+
+def test_of_sparse_inputs_the_stored_values_are_dropped():
+    X = csr_matrix([[1.0, 0, 2], [0, 3, 0], [4, 5, 0], [0, 0, 6]]).T
+    drop = InputMasks(0.5, np.random.SFC64(5))
+    twin = np.random.SFC64(5)
+    for _ in range(3):
+        kept = integers_of(twin, 1, 6)[0] < n_kept_of(0.5)
+        dropped = drop(X)
+        assert dropped.format == X.format
+        assert dropped.shape == X.shape
+        assert_array_equal(dropped.data, np.where(kept, 2 * X.data, 0))
+        assert_array_equal(dropped.toarray(), 2 * (dropped.toarray() > 0) * X.toarray())
+        assert_array_equal(X.data, [1, 2, 3, 4, 5, 6])
+
+
 # Masks of numbered rows --------------------------------------------------------------
 
 PIECES = [[50], [1] * 50, [16, 16, 18], [7, 0, 33, 10]]

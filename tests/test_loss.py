@@ -170,6 +170,16 @@ def test_multilabel_losses_and_probabilities_at_extreme_logits(dtype):
     assert np.isfinite(logs).all()
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (3, 1), (1, 1), (1, 2)], ids=str)
+def test_every_label_of_every_sample_counts(shape):
+    """However few of either there are: -log sigmoid(±z), summed over the labels."""
+    rng = np.random.default_rng(0)
+    Z, Y = rng.normal(size=shape), rng.integers(2, size=shape)
+    losses, _ = evaluate("multilabel", Z, Y)
+    of_labels = np.where(Y, np.log1p(np.exp(-Z)), np.log1p(np.exp(Z)))
+    assert_allclose(losses, of_labels.sum(axis=0), rtol=1e-14)
+
+
 # Softmax -----------------------------------------------------------------------------
 
 

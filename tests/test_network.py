@@ -21,7 +21,9 @@ from skreg._network import (
     by_chunks,
     chunk_rows,
     forward,
+    input_gradients,
     networks_at_once,
+    of_all_rows,
     training_workspace,
 )
 from skreg._parameters import Layout
@@ -318,6 +320,77 @@ def test_logits_keep_the_dtype_of_the_weights():
     assert rows == slice(0, 5)
     assert logits.dtype == np.float32
     assert_allclose(logits, one_pass(X.T, problem), rtol=1e-4, atol=1e-5)
+
+
+def test_chunks_are_passed_with_the_masks_and_the_inputs_that_they_are_given(
+    monkeypatch,
+):
+    """A mask of 0.5 everywhere halves the weights above; inputs can be doubled."""
+    monkeypatch.setattr(_network, "WORKSPACE_BYTES", 1)
+    problem = random_problem(kind="multiclass", hidden=(4, 2))
+    layers = Layout(problem.units).layers(flat(problem.parameters))
+    X, shapes = np.random.default_rng(0).normal(size=(600, 3)), []
+
+    def fill_masks(D):
+        shapes.append(D.shape)
+        D.fill(0.5)
+
+    expected = X.T * 2
+    for index, (W, b) in enumerate(layers):
+        expected = (W if index == 0 else 0.5 * W) @ expected + b
+        if index < len(layers) - 1:
+            expected = np.tanh(expected)
+    found = [
+        work.Z.copy()
+        for _, work in by_chunks(
+            X,
+            layers,
+            ACTIVATIONS["tanh"],
+            fill_masks=fill_masks,
+            drop_inputs=lambda chunk: 2 * chunk,
+        )
+    ]
+    assert shapes == [(6, 256), (6, 256), (6, 88)]
+    assert_allclose(np.concatenate(found, axis=1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_rows", [1, 256, 600])
+def test_what_is_made_of_the_chunks_comes_as_one_array(n_rows, monkeypatch):
+    monkeypatch.setattr(_network, "WORKSPACE_BYTES", 1)
+    problem = random_problem(kind="multiclass")
+    layers = Layout(problem.units).layers(flat(problem.parameters))
+    X = np.random.default_rng(0).normal(size=(n_rows, 3))
+
+    def finish(workspace):
+        return workspace.Z.T.astype(np.float32)
+
+    found = of_all_rows(X, layers, ACTIVATIONS["relu"], finish)
+    assert found.dtype == np.float32
+    assert_allclose(found, one_pass(X.T, problem).T, rtol=1e-5)
+    # Numbers that overflow are no news to whoever predicts.
+    huge = np.where(X > 0, 1e308, -1e308)
+    assert len(of_all_rows(huge, layers, ACTIVATIONS["relu"], finish)) == n_rows
+
+
+@pytest.mark.parametrize("hidden", [(4,), (4, 3), (2, 5, 3)], ids=str)
+def test_the_gradient_by_the_inputs_is_that_of_finite_differences(hidden):
+    problem = random_problem(kind="multiclass", hidden=hidden, activation="tanh")
+    layout = Layout(problem.units)
+    layers = layout.layers(flat(problem.parameters))
+    X, tanh = np.random.default_rng(0).normal(size=(3, 5)), ACTIVATIONS["tanh"]
+
+    def logits(X):
+        work = training_workspace(layout, tanh, 5, float)
+        run_calls(forward(X, layers, tanh, work))
+        return work
+
+    found = input_gradients(layers, tanh, logits(X), [2, 0])
+    assert found.shape == (2, 3, 5)
+    for column in range(3):
+        step = np.zeros_like(X)
+        step[column] = 1e-6
+        by_column = (logits(X + step).Z - logits(X - step).Z) / 2e-6
+        assert_allclose(found[:, column], by_column[[2, 0]], atol=1e-8)
 
 
 def test_any_order_of_memory_will_do():

@@ -206,6 +206,8 @@ def test_a_stack_of_networks_equals_single_ones(kind, activation, own_rows):
     J = stack([batch])
     data_loss = stack.data_loss([batch])
     assert J.shape == data_loss.shape == (3,)
+    # Planned, as for a batch that comes again.
+    assert_array_equal(stack([batch._replace(steady=True)]), J)
     for s, single in enumerate(singles):
         objective = objective_of(single, decay=lambdas[s] / 9)
         assert pytest.approx(J[s], rel=1e-13) == objective([batches[s]])
@@ -441,6 +443,42 @@ def test_the_cost_of_a_kept_batch_is_not_written_over_by_the_next():
     objective.theta *= 0.5
     assert objective([batch]) != value
     assert first == value
+
+
+def test_inputs_are_dropped_anew_at_each_call_also_those_of_a_kept_batch():
+    problem, seen = random_problem(dropout=False), []
+
+    def halve_or_double(X):
+        seen.append(X.copy())
+        return X * (0.5, 2.0)[len(seen) % 2]
+
+    objective = objective_of(problem)
+    objective.drop_inputs = halve_or_double
+    batch = batch_of(problem)._replace(steady=True)
+    for factor in (2.0, 0.5, 2.0):
+        J = objective([batch])
+        expected = reference.objective(
+            problem.X * factor,
+            problem.Y,
+            problem.parameters,
+            problem.lambd,
+            sample_weight=problem.sample_weight,
+            **problem.settings,
+        )
+        assert pytest.approx(expected, rel=1e-12) == J
+        assert_array_equal(seen[-1], problem.X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_masks_are_drawn_in_the_dtype_of_the_parameters(dtype):
+    problem, dtypes = random_problem(), []
+
+    def fill_masks(D):
+        dtypes.append(D.dtype)
+        D.fill(1)
+
+    objective_of(problem, dtype, fill_masks)([batch_of(problem, dtype)])
+    assert dtypes == [dtype]
 
 
 def test_a_kept_batch_is_held():

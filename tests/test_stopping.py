@@ -210,6 +210,26 @@ def test_one_run_in_step_is_a_run_alone():
     assert plateau.exhausted
 
 
+def test_one_run_in_step_can_begin_to_count_again():
+    """As it does after a change of the learning rate."""
+    (plateau,) = plateaus_in_step(0.5, 2, 1)
+    counts(plateau, [1.0, 1.0, 1.0])
+    assert plateau.exhausted
+    plateau.restart()
+    assert not plateau.exhausted
+
+
+def test_tol_is_for_the_mean_of_the_scores_and_not_for_their_sum():
+    """The mean rises by 0.25 an epoch: too little, though the sum rises by 0.75."""
+    plateaus = plateaus_in_step(0.5, 2, 3)
+    ended = []
+    for score in (0.0, 0.25, 0.5):
+        for plateau in plateaus:
+            plateau.update(score)
+        ended.append(plateaus[0].exhausted)
+    assert ended == [False, False, True]
+
+
 def test_one_that_gets_better_carries_the_other():
     """The second has not improved for long, and the mean has."""
     first, second = plateaus_in_step(0.25, 2, 2)
