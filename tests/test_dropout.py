@@ -423,6 +423,28 @@ def test_each_network_of_a_stack_has_the_masks_that_it_has_alone(name, dtype):
             assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "n_made"),
+    [
+        ("two, one twice", 2),
+        ("in falling order", 3),
+        ("all different", 3),
+        ("by layer", 3),
+        ("by layer, all alike", 1),
+        ("the same where rounded", 2),
+    ],
+)
+def test_a_mask_that_networks_share_is_made_once(name, n_made):
+    """And drawn straight into D where they share none."""
+    keep_probs = np.array(STACKS[name])
+    units = (6, 4)[: keep_probs.shape[1]]
+    masks = Masks(keep_probs, units, np.random.SFC64(3), float)
+    masks(np.empty((len(keep_probs), sum(units), 7)))
+    ((buffers, made),) = masks._buffers.values()
+    assert len(buffers.kept) == n_made
+    assert (made is None) == (n_made == len(keep_probs))
+
+
 def test_a_stack_draws_as_many_integers_as_one_network():
     used, twin = np.random.SFC64(5), np.random.SFC64(5)
     masks = Masks([[0.5], [0.5], [0.9]], [6], used, float)
