@@ -271,8 +271,7 @@ def _class_factors(class_weight: Any, counts: Array, classes: Array) -> Array:
         with np.errstate(divide="ignore"):
             factors = totals.sum() / np.count_nonzero(n_rows) / totals
     else:
-        present = classes[n_rows > 0]
-        factors = compute_class_weight(class_weight, classes=classes, y=present)
+        factors = compute_class_weight(class_weight, classes=classes, y=classes)
     wrong = (n_rows > 0) & ~((totals > 0) & (factors > 0) & np.isfinite(factors))
     if wrong.any():
         index = int(np.argmax(wrong))

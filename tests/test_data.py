@@ -64,7 +64,7 @@ def test_bad_weights_are_refused_by_name(weight):
 
 def test_a_negative_weight_is_shown_with_its_row():
     with pytest.raises(ValueError, match=r"row 2 has -0\.5"):
-        check_weight([1, 1, -0.5, 1], numbered_rows(4))
+        check_weight([0.5, 0, -0.5, 1], numbered_rows(4))
 
 
 def test_good_weights_come_back_in_float64():
@@ -440,6 +440,12 @@ def test_prior_logits_are_those_of_the_weighted_frequencies(kind, scale):
     assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_the_rows_of_each_label_are_counted():
+    data = make_data([[1, 0], [1, 1], [1, 0], [0, 0]])
+    assert_array_equal(data.class_totals(), [3, 1])
+    assert_array_equal(make_data([2, 0, 2, 1, 2]).class_totals(), [1, 1, 3])
+
+
 @pytest.mark.parametrize("n_rows", [10, 2**31 - 1, 2**31])
 def test_the_type_of_row_numbers_holds_them(n_rows):
     assert np.iinfo(row_type(n_rows)).max >= n_rows - 1
@@ -451,6 +457,7 @@ def test_a_long_list_of_unknown_labels_is_cut():
     with pytest.raises(ValueError, match="classes") as caught:
         target.encode(np.arange(1000))
     assert len(str(caught.value)) < 500
+    assert len(re.search(r"classes \[(.*?)\]", str(caught.value))[1].split()) == 10
 
 
 def test_the_shape_of_y_has_to_go_with_the_model():

@@ -251,6 +251,19 @@ def test_a_wrong_number_of_moments_is_refused():
         Adam(theta, g, **ADAM).resume(1, [np.zeros(3)])
 
 
+@pytest.mark.parametrize(("nesterov", "moved"), [(False, 6.0), (True, 9.0)])
+def test_a_momentum_of_one_forgets_nothing(nesterov, moved):
+    """v = -η g, -2 η g, -3 η g: θ moves by their sum, with Nesterov's by one more each.
+
+    Numbers that are exact in binary.
+    """
+    theta, gradient = np.zeros(3), np.array([1.0, -2.0, 0.0])
+    optimizer = SGD(theta, gradient, momentum=1.0, nesterov=nesterov)
+    for _ in range(3):
+        optimizer.step(0.5)
+    assert_array_equal(theta, -0.5 * moved * gradient)
+
+
 def test_adam_makes_its_first_step_as_long_as_the_rate():
     """m / √v is the sign of the gradient after one step, whatever its size."""
     g = np.array([0.1, -2.0, 5e4, 0.0])
