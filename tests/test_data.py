@@ -446,10 +446,16 @@ def test_the_rows_of_each_label_are_counted():
     assert_array_equal(make_data([2, 0, 2, 1, 2]).class_totals(), [1, 1, 3])
 
 
-@pytest.mark.parametrize("n_rows", [10, 2**31 - 1, 2**31])
+def test_classes_without_a_row_are_strata_too():
+    """The strata of parts of the rows add up."""
+    data = make_data([0, 1, 1], target=THREE._replace(classes=np.arange(3)))
+    assert_array_equal(data.strata(), [1, 2, 0])
+
+
+@pytest.mark.parametrize("n_rows", [10, 2**31 - 1, 2**31, 2**31 + 1])
 def test_the_type_of_row_numbers_holds_them(n_rows):
     assert np.iinfo(row_type(n_rows)).max >= n_rows - 1
-    assert np.dtype(row_type(10)).itemsize == 4
+    assert np.dtype(row_type(10**6)).itemsize == 4
 
 
 def test_a_long_list_of_unknown_labels_is_cut():
@@ -649,6 +655,7 @@ def test_parts_of_one_split_have_other_rows_while_there_are_any(y):
     assert [len(part) for part in parts] == [5] * 4
     assert sorted(np.concatenate(parts)) == list(range(20))
     assert_array_equal(rows_of(data.split(0.25, 3, 2, 4)[1]), parts[2])
+    assert [data.split(0.25, 3, part, 2)[1].n_rows for part in range(2)] == [5, 5]
     # More than there are: all are in one of the parts, and none twice in one.
     parts = [rows_of(data.split(0.5, 3, part, 3)[1]) for part in range(3)]
     assert [len(set(part)) for part in parts] == [10] * 3

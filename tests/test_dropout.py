@@ -295,6 +295,11 @@ def test_the_documents_masks_are_unscaled_and_in_order():
     for D, shape in zip(masks, shapes, strict=True):
         assert_array_equal(D, stream.rand(*shape) < 0.4)
         assert D.dtype == int
+    # Below keep_prob, and not at it.
+    (at,) = documents_masks(
+        np.random.RandomState(3), [(1, 1)], np.random.RandomState(3).rand()
+    )
+    assert at == 0
 
 
 # Masks of the inputs -----------------------------------------------------------------

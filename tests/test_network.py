@@ -311,6 +311,13 @@ def test_a_chunk_of_a_sparse_table_does_not_count_its_columns():
     assert chunk_rows(layout, sparse.csr_array((0, 100_000))) > 10_000
 
 
+def test_the_rows_of_a_small_network_are_one_chunk():
+    problem = random_problem()
+    layers = Layout(problem.units).layers(flat(problem.parameters))
+    ((rows, _),) = by_chunks(np.zeros((900, 3)), layers, ACTIVATIONS["relu"])
+    assert rows == slice(0, 900)
+
+
 def test_logits_keep_the_dtype_of_the_weights():
     problem = random_problem()
     layers = Layout(problem.units).layers(flat(problem.parameters).astype(np.float32))
