@@ -385,6 +385,20 @@ def test_masks_of_numbered_rows_are_masks():
     assert (block_masks(0, [50], seed=(3, 2)) != drawn[:, :50]).any()
 
 
+def test_masks_of_numbered_rows_of_a_stack():
+    keep_probs = np.array([[0.5, 0.8], [0.9, 0.3], [0.5, 0.8]])
+
+    def drawn(keep_probs, shape):
+        masks = Masks(keep_probs, (2, 3), np.random.SFC64(0), np.float64)
+        D = np.empty(shape)
+        BlockMasks(masks, (3, 1), 5, 16)(D)
+        return D
+
+    stack = drawn(keep_probs, (3, 5, 40))
+    for keep_prob, D in zip(keep_probs, stack, strict=True):
+        assert_array_equal(D, drawn(keep_prob, (5, 40)))
+
+
 def test_stored_values_of_numbered_rows():
     X = np.random.default_rng(0).normal(size=(64, 4))
     X[X < 0] = 0
@@ -405,6 +419,7 @@ STACKS = {
     "in falling order": [[1.0], [0.8], [0.3], [0.8]],
     "all different": [[0.9], [0.2], [0.5]],
     "by layer": [[0.5, 0.9], [0.9, 0.5], [0.5, 0.9], [0.5, 0.5]],
+    "two layers alike": [[0.5, 0.5], [0.8, 0.8], [0.5, 0.5]],
     "by layer, all alike": [[0.5, 0.9]] * 3,
     "the same where rounded": [[0.5], [0.5 + 1e-9], [0.6]],
     "one network": [[0.5, 0.9]],

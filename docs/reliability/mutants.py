@@ -1,7 +1,7 @@
 """Mutation testing: how many small faults put into the code do the tests find?
 
     pip install -e ".[test,dev]"
-    python docs/reliability/mutants.py [module ...] [--jobs 2]
+    python docs/reliability/mutants.py [module ...] [--jobs 2] [--sample 1.0]
 
 A mutant is a module with one small change. The changes are cosmic-ray's operators, and
 three more from below: a statement removed, a keyword argument removed, a numpy function
@@ -28,6 +28,7 @@ import csv
 import gc
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import signal
@@ -664,6 +665,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="module", default=MODULES)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--sample", type=float, default=1.0, help="a part of them")
     parser.add_argument("--functions", default="", help="only what has this name")
     settings = parser.parse_args()
     modules = [name.removeprefix("_") for name in settings.modules]
@@ -679,6 +681,9 @@ def main() -> None:
     start = time.perf_counter()
     mutants = [m for name in modules for m in mutants_of(name)]
     mutants = [m for m in mutants if settings.functions in m.function]
+    n_taken = round(settings.sample * len(mutants))
+    taken = random.Random(0).sample(range(len(mutants)), n_taken)
+    mutants = [mutants[index] for index in sorted(taken)]
     print(f"{len(mutants)} mutants, {time.perf_counter() - start:.0f} s", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary, str(job)) for job in range(settings.jobs)]
