@@ -385,6 +385,15 @@ def test_masks_of_numbered_rows_are_masks():
     assert (block_masks(0, [50], seed=(3, 2)) != drawn[:, :50]).any()
 
 
+def test_inputs_of_numbered_rows_are_kept_and_scaled_or_dropped():
+    X = np.random.default_rng(0).normal(size=(100, 40)).T
+    dropped = block_inputs(X, 0, [100])
+    kept = dropped != 0
+    assert_allclose(dropped[kept], 2 * X[kept])
+    assert 0.4 < kept.mean() < 0.6
+    assert block_inputs(X.astype(np.float32), 0, [100]).dtype == np.float32
+
+
 def test_masks_of_numbered_rows_of_a_stack():
     keep_probs = np.array([[0.5, 0.8], [0.9, 0.3], [0.5, 0.8]])
 

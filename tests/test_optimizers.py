@@ -371,7 +371,8 @@ def test_nothing_to_flush_is_no_error():
     flush_subnormals(np.empty(0))
 
 
-def test_moments_put_back_with_other_betas_are_the_same_moments():
+@pytest.mark.parametrize(("beta_1", "beta_2"), [(0.5, 0.8), (0.95, 0.9999)])
+def test_moments_put_back_with_other_betas_are_the_same_moments(beta_1, beta_2):
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(4, 5))
     theta, gradient = np.zeros(5), np.zeros(5)
@@ -381,14 +382,15 @@ def test_moments_put_back_with_other_betas_are_the_same_moments():
         gradient[...] = g
         first.step(0.1)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-    second = Adam(theta, gradient, beta_1=0.5, beta_2=0.8, epsilon=1e-8)
+    second = Adam(theta, gradient, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
     second.resume(first.n_steps, first.moments, (0.9, 0.999))
     before = theta.copy()
     gradient[...] = gradients[3]
     second.step(0.1)
-    m, v = 0.5 * m + 0.5 * gradients[3], 0.8 * v + 0.2 * gradients[3] ** 2
-    rate = 0.1 * math.sqrt(1 - 0.8**4) / (1 - 0.5**4)
-    assert_allclose(theta - before, -rate * m / (np.sqrt(v) + 1e-8), rtol=1e-12)
+    m = beta_1 * m + (1 - beta_1) * gradients[3]
+    v = beta_2 * v + (1 - beta_2) * gradients[3] ** 2
+    rate = 0.1 * math.sqrt(1 - beta_2**4) / (1 - beta_1**4)
+    assert_allclose(theta - before, -rate * m / (np.sqrt(v) + 1e-8), rtol=1e-11)
 
 
 # The limit of the norms ---------------------------------------------------------------
