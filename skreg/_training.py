@@ -170,7 +170,8 @@ def _ended(run: InEpochs[Trained]) -> Trained:
     except StopIteration as end:
         trained: Trained = end.value
         return trained
-    raise AssertionError("A run does not go on after an interrupt.")
+    # Each run ends at an interrupt, or raises it.
+    raise AssertionError("A run does not go on after an interrupt.")  # pragma: no cover
 
 
 def _agreed(settings: Any, results: Sequence[Result]) -> tuple[list[float], int]:
