@@ -82,9 +82,7 @@ class Objective:
         self.drop_inputs = drop_inputs
         self.layers = layout.layers(theta)
         self._gradients = layout.layers(self.gradient)
-        with np.errstate(over="ignore"):
-            # What is infinite in float32 shows in the loss.
-            decay = np.asarray(decay, dtype=theta.dtype)
+        decay = np.asarray(decay, dtype=theta.dtype)
         decayed: list[tuple[Array, ...]] = []
         if decay.any():
             decayed = blocks_with_scratch(*self._penalised(decay))
