@@ -770,22 +770,21 @@ def is_clear(error):
     """Whether an error is one that was raised on purpose, and says of what.
 
     It is a ValueError or a TypeError; the last line of skreg or of scikit-learn that
-    ran is a ``raise``, or part of scikit-learn's validation of inputs.
+    ran is a ``raise``, or in scikit-learn's utilities, which validate inputs.
     """
     if not isinstance(error, ValueError | TypeError) or len(str(error)) < 10:
         return False
     if isinstance(error, np.linalg.LinAlgError | np._core._exceptions.UFuncTypeError):
         return False
-    validates = on_purpose = False
+    clear = False
     traceback = error.__traceback__
     while traceback is not None:
         file = Path(traceback.tb_frame.f_code.co_filename)
         if file.is_relative_to(SKREG) or file.is_relative_to(SKLEARN):
             line = linecache.getline(str(file), traceback.tb_lineno).strip()
-            on_purpose = line.startswith("raise")
-            validates = validates or file.is_relative_to(SKLEARN / "utils")
+            clear = line.startswith("raise") or file.is_relative_to(SKLEARN / "utils")
         traceback = traceback.tb_next
-    return on_purpose or validates
+    return clear
 
 
 @contextmanager
