@@ -33,7 +33,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "benchmarks", "examples"]
+exclude_patterns = ["_build", "benchmarks", "examples", "reliability"]
 templates_path = ["_templates"]
 # Docstrings that come from scikit-learn name terms of its glossary.
 suppress_warnings = ["ref.term"]
