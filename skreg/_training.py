@@ -170,7 +170,6 @@ def _ended(run: InEpochs[Trained]) -> Trained:
     except StopIteration as end:
         trained: Trained = end.value
         return trained
-    # Each run ends at an interrupt, or raises it.
     raise AssertionError("A run does not go on after an interrupt.")  # pragma: no cover
 
 

@@ -834,6 +834,27 @@ def test_partitions_of_other_lengths_or_columns_raise():
         skreg.dask.fit(make_model(), da.concatenate([X[:20], one_less, X[20:40]]), y)
 
 
+def test_partitions_of_other_names_raise():
+    frame = pd.DataFrame(X_GOOD, columns=list("abcd"))
+
+    def part(names):
+        return frame.iloc[:30].set_axis(list(names), axis=1)
+
+    X = dd.from_map(part, ["abcd", "badc"], meta=frame.iloc[:0])
+    y = dd.from_map(lambda _: pd.Series(Y_GOOD[:30]), [0, 1], meta=pd.Series([0]))
+    match = r"Partition 1 of X has the columns \['b', 'a', .*partition 0 .* order them"
+    with pytest.raises(ValueError, match=match):
+        skreg.dask.fit(make_model(), X, y)
+
+
+def test_partitions_of_other_labels_raise():
+    labels = np.eye(3, dtype=int)[Y_GOOD]
+    one_less = da.from_delayed(delayed(labels[30:, :2]), shape=(30, 3), dtype=int)
+    y = da.concatenate([in_chunks(labels[:30], 30), one_less])
+    with pytest.raises(ValueError, match=r"of y have different numbers of labels"):
+        skreg.dask.fit(make_model(), in_chunks(X_GOOD, 30), y)
+
+
 def test_dataframes_of_other_divisions_raise():
     frame = pd.DataFrame(X_GOOD, columns=list("abcd"))
     X = dd.from_pandas(frame, npartitions=2)
@@ -1070,6 +1091,16 @@ def test_a_fit_within_a_task_finds_a_thread(client):
     ):
         future = one_thread.submit(in_a_task, X_GOOD, Y_GOOD)
         assert_allclose(future.result(timeout=30), expected, rtol=0, atol=1e-8)
+
+
+def test_a_client_that_closes_during_the_fit_hides_no_error(client, monkeypatch):
+    def closing(client, *_):
+        client.close()
+        raise RuntimeError("the rows are lost")
+
+    monkeypatch.setattr("skreg.dask.rows_on_workers", closing)
+    with pytest.raises(RuntimeError, match="the rows are lost"):
+        fit(make_model(), X_GOOD, Y_GOOD)
 
 
 def test_a_closed_client_raises(cluster):

@@ -1,6 +1,7 @@
 """When early stopping sets rows aside, on which splits, and what it trains at last."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.model_selection import ParameterGrid
 
 from skreg import RegularizedMLPClassifier
 from skreg._runs import running
+from skreg._settings import random_streams
 from skreg._stacks import train_together, validated
 
 
@@ -547,6 +549,68 @@ def test_a_stack_stops_and_refits_each_network_as_alone(averaging, n_splits):
         assert result.best_epoch == alone.best_n_iter_
         assert result.samples_seen == alone.t_
     assert len(lengths) > 1
+
+
+def failures_of_a_stack(models, X, y):
+    """Which networks fail; each as alone, and the others are as alone too."""
+    found = train_together(models, validated(models[0], X, y))
+    for model, trained in zip(models, found, strict=True):
+        if isinstance(trained, ValueError):
+            with pytest.raises(ValueError, match=f"^{re.escape(str(trained))}$"):
+                clone(model).fit(X, y)
+            continue
+        alone = clone(model).fit(X, y)
+        for layer, coef in zip(trained.layers, alone.coefs_, strict=True):
+            np.testing.assert_allclose(layer.W.T, coef, rtol=1e-6, atol=1e-9)
+    return [isinstance(trained, ValueError) for trained in found]
+
+
+def refitted(lambds, n_splits=2, **parameters):
+    return [
+        classifier(
+            lambd=lambd,
+            early_stopping_refit=True,
+            n_validation_splits=n_splits,
+            max_iter=6,
+            **parameters,
+        )
+        for lambd in lambds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lambds", "expected"), [((1e9, 1.0), [True, False]), ((1e9, 2e9), [True, True])]
+)
+def test_of_a_stack_with_splits_those_that_diverge_fail(lambds, expected):
+    models = refitted(lambds, solver="sgd")
+    assert failures_of_a_stack(models, *table()) == expected
+
+
+@pytest.mark.parametrize(("n_splits", "split"), [(1, 0), (2, 0), (2, 1)])
+def test_of_a_stack_with_splits_one_training_that_diverges_is_enough(n_splits, split):
+    """A huge row is held out by one of two splits, or by the one before the refit."""
+    X, y = table()
+    # No unit is ever off for good, which would keep the row out.
+    models = refitted((0.1, 1.0), n_splits, solver="sgd", activation="identity")
+    _, held_out = validated(models[0], X, y).split(
+        0.1, random_streams(3).split_seed, split, n_splits
+    )
+    X[held_out.rows[0]] = 1e9
+    assert failures_of_a_stack(models, X, y) == [True, True]
+
+
+def test_of_a_stack_with_splits_those_without_a_score_fail():
+    calls = []
+
+    def scorer(model, X, y):
+        if model.lambd != 2.0:
+            return 1.0
+        calls.append(X.tobytes())
+        number = list(dict.fromkeys(calls)).index(X.tobytes())
+        return [1.0, np.nan][(calls.count(X.tobytes()) + number) % 2]
+
+    models = refitted((1.0, 2.0), scoring=scorer)
+    assert failures_of_a_stack(models, *table()) == [False, True]
 
 
 # The mean of the weights
