@@ -324,7 +324,7 @@ def test_inputs_are_kept_by_the_integers_of_their_rows(keep_prob):
 
 
 def test_of_sparse_inputs_the_stored_values_are_dropped():
-    X = csr_matrix([[1.0, 0, 2], [0, 3, 0], [4, 5, 0], [0, 0, 6]]).T
+    X = csr_matrix([[1.0, 0, 2, 0], [0, 3, 0, 0], [4, 5, 0, 0], [0, 0, 6, 0]]).T
     drop = InputMasks(0.5, np.random.SFC64(5))
     twin = np.random.SFC64(5)
     for _ in range(3):
@@ -416,6 +416,8 @@ def test_stored_values_of_numbered_rows():
     kept = dropped != 0
     assert_allclose(dropped[kept], 2 * X.T[kept])
     assert 0.3 < kept.sum() / (X > 0).sum() < 0.7
+    # Wherever one begins.
+    assert_array_equal(block_inputs(sparse[:, 16:], 16, [48]), dropped[:, 16:])
     # Pieces that end where blocks do.
     assert_array_equal(block_inputs(sparse, 0, [32, 16, 16]), dropped)
 

@@ -28,7 +28,7 @@ from skreg._network import (
 )
 from skreg._parameters import Layout
 
-HIDDEN = [(4,), (4, 3), (2, 5, 3), (3, 3, 3, 3)]
+HIDDEN = [(4,), (4, 3), (1, 2), (2, 5, 3), (3, 3, 3, 3)]
 every_depth = pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 every_activation = pytest.mark.parametrize("activation", NAMES)
 dropout_or_not = pytest.mark.parametrize("dropout", [False, True])
