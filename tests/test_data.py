@@ -99,6 +99,7 @@ def test_rows_of_weight_zero_may_have_classes_that_the_model_does_not_know():
     known = target_of_classes(np.array(["a", "b", "e"]))
     data = make_data(["a", "z", "e"], [1, 0, 1], target=known)
     assert data.target is known
+    assert_array_equal(data.y, [0, 0, 2])
     ((rows, Y, _),) = one_epoch(make_batches(data, 10))
     assert_array_equal(rows, [0, 2])
     assert_array_equal(Y, [[1, 0], [0, 0], [0, 1]])
@@ -131,7 +132,9 @@ def test_the_rows_and_the_weight_of_each_class_are_counted():
     counts = class_counts(codes, weight, THREE)
     assert counts.dtype == np.float64
     assert_array_equal(counts, [[[2, 0, 3], [1, 0, 6.5]]])
-    assert_array_equal(class_counts(codes, None, THREE), [[[2, 0, 3]] * 2])
+    counts = class_counts(codes, None, THREE)
+    assert counts.dtype == np.float64
+    assert_array_equal(counts, [[[2, 0, 3]] * 2])
     indicators = np.array([[1, 0], [1, 0], [0, 0]])
     counts = class_counts(indicators, np.array([1.0, 2.0, 4.0]), LABELS_OF_TWO)
     # Of each label: the rows without and with it, and their weights.
@@ -466,10 +469,16 @@ def test_a_long_list_of_unknown_labels_is_cut():
     assert len(re.search(r"classes \[(.*?)\]", str(caught.value))[1].split()) == 10
 
 
+def test_unknown_labels_need_no_order_among_them():
+    target = target_of_classes(np.array(["a", "b"], dtype=object))
+    with pytest.raises(ValueError, match=r"y has the classes \[3, None, 'c'\]"):
+        target.encode(np.array(["a", "c", None, 3], dtype=object))
+
+
 def test_the_shape_of_y_has_to_go_with_the_model():
     labels = Target("multilabel", np.arange(3))
     column = target_of_classes(np.array([0, 1]))
-    for y in (np.array([0, 1]), np.array([[0, 1]])):
+    for y in (np.array([0, 1]), np.array([[0, 1]]), np.zeros((1, 4))):
         with pytest.raises(ValueError, match=re.escape(f"y has the shape {y.shape}")):
             labels.encode(y)
     with pytest.raises(ValueError, match=re.escape("y has the shape (1, 3)")):

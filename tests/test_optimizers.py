@@ -245,6 +245,13 @@ def test_numbers_too_large_for_float32_give_no_warning(make):
         assert_array_equal(theta, 1)
 
 
+def test_two_leading_axes_have_a_rate_for_each_network():
+    theta, gradient = np.zeros((2, 3, 4)), np.ones((2, 3, 4))
+    rates = np.arange(6.0).reshape(2, 3, 1)
+    SGD(theta, gradient, momentum=0.0, nesterov=False).step(rates)
+    assert_array_equal(theta, np.broadcast_to(-rates, theta.shape))
+
+
 def test_a_wrong_number_of_moments_is_refused():
     theta, g = np.zeros(3), np.zeros(3)
     with pytest.raises(ValueError, match="zip"):
