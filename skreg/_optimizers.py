@@ -123,7 +123,6 @@ class Adam(Optimizer):
     ) -> None:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
-        self.epsilon = epsilon
         root = math.sqrt(1 - beta_2)
         self._factor = (1 - beta_1) / root
         self._beta_1, self._beta_2, self._epsilon = numbers(

@@ -25,6 +25,7 @@ from tables import (
 from skreg import _data
 from skreg._data import (
     Target,
+    check_total,
     check_weight,
     check_y,
     checked_rows,
@@ -65,6 +66,12 @@ def test_bad_weights_are_refused_by_name(weight):
 def test_a_negative_weight_is_shown_with_its_row():
     with pytest.raises(ValueError, match=r"row 2 has -0\.5"):
         check_weight([0.5, 0, -0.5, 1], numbered_rows(4))
+
+
+@pytest.mark.parametrize("total", [0.0, np.inf, np.nan])
+def test_a_total_weight_that_is_no_divisor_is_refused(total):
+    with pytest.raises(ValueError, match=f"^The values in w add up to {total};"):
+        check_total(total, "w")
 
 
 def test_good_weights_come_back_in_float64():
