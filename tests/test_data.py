@@ -223,6 +223,16 @@ def test_weights_that_overflow_with_those_of_the_classes_are_refused():
         )
 
 
+def test_weights_that_underflow_with_those_of_the_classes_are_no_error():
+    """Whatever the caller has set numpy to do."""
+    y = np.array([0, 1, 0, 1])
+    with np.errstate(all="raise"):
+        data = training_set(
+            numbered_rows(4), y, [1e-200, 1, 1, 1], None, {0: 1e-200, 1: 1}
+        )
+    assert_array_equal(data.weight, [0, 1, 1e-200, 1])
+
+
 # Rows and held-out rows --------------------------------------------------------------
 
 

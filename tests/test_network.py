@@ -401,6 +401,13 @@ def test_the_gradient_by_the_inputs_is_that_of_finite_differences(hidden):
         by_column = (logits(X + step).Z - logits(X - step).Z) / 2e-6
         assert_allclose(found[:, column], by_column[[2, 0]], atol=1e-8)
 
+    layers = layout.layers(flat(problem.parameters).astype(np.float32))
+    work = training_workspace(layout, tanh, 5, np.float32)
+    run_calls(forward(X.astype(np.float32), layers, tanh, work))
+    single = input_gradients(layers, tanh, work, [2, 0])
+    assert single.dtype == np.float32
+    assert_allclose(single, found, rtol=1e-4, atol=1e-5)
+
 
 def test_any_order_of_memory_will_do():
     """X in C order, in Fortran order or a part of a table."""
