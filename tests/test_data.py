@@ -121,6 +121,13 @@ def test_labels_of_rows_of_weight_zero_remain():
     assert_array_equal(Y, [[1, 1], [0, 0]])
 
 
+def test_a_training_set_is_frozen_and_equal_to_itself_alone():
+    one, other = make_data([0, 1, 0]), make_data([0, 1, 0])
+    with pytest.raises(AttributeError, match="cannot assign"):
+        one.rows = None
+    assert len({one, other, one}) == 2
+
+
 @pytest.mark.parametrize("weight", [None, [2, 2, 2], [0.5, 1.5, 2]])
 def test_the_total_weight_is_that_of_the_rows(weight):
     data = make_data([0, 1, 0], weight)

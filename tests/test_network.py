@@ -381,6 +381,16 @@ def test_what_is_made_of_the_chunks_comes_as_one_array(n_rows, monkeypatch):
     assert len(of_all_rows(huge, layers, ACTIVATIONS["relu"], finish)) == n_rows
 
 
+def test_a_first_chunk_of_as_many_rows_as_columns_is_not_all(monkeypatch):
+    monkeypatch.setattr(_network, "WORKSPACE_BYTES", 1)
+    layout = Layout((256, 2, 1))
+    theta, X = np.random.default_rng(0).normal(size=(2, 300, 256))
+    layers = layout.layers(np.resize(theta, layout.n_parameters))
+    found = of_all_rows(X, layers, ACTIVATIONS["tanh"], lambda work: work.Z.T.copy())
+    (W1, b1), (W2, b2) = layers
+    assert_allclose(found, (W2 @ np.tanh(W1 @ X.T + b1) + b2).T, rtol=1e-10)
+
+
 @pytest.mark.parametrize("hidden", [(4,), (4, 3), (2, 5, 3)], ids=str)
 def test_the_gradient_by_the_inputs_is_that_of_finite_differences(hidden):
     problem = random_problem(kind="multiclass", hidden=hidden, activation="tanh")
