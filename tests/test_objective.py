@@ -489,6 +489,9 @@ def test_a_kept_batch_is_held():
     objective([batch])
     assert sys.getrefcount(batch) > before
     assert len(objective._plans) == 1
+    # One that does not come again is not.
+    objective([batch_of(problem)])
+    assert len(objective._plans) == 1
 
 
 def test_nothing_given_is_changed():

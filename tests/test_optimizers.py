@@ -1,6 +1,7 @@
 """Optimisers, schedules and the flushing, against the naive formulas."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skreg._optimizers import (
+    OPTIMIZERS,
     SGD,
     Adam,
     flush_subnormals,
@@ -269,6 +271,21 @@ def test_a_momentum_of_one_forgets_nothing(nesterov, moved):
     for _ in range(3):
         optimizer.step(0.5)
     assert_array_equal(theta, -0.5 * moved * gradient)
+
+
+def test_optimizers_are_made_as_the_parameters_say():
+    theta, gradient = np.zeros(2), np.array([1.0, -2.0])
+    settings = SimpleNamespace(
+        momentum=0.5, nesterovs_momentum=False, beta_1=0.5, beta_2=0.75, epsilon=1.0
+    )
+    sgd = OPTIMIZERS["sgd"](settings, theta, gradient)
+    for _ in range(2):
+        sgd.step(0.5)
+    assert_array_equal(theta, -0.5 * (1 + 1.5) * gradient)
+    theta[...] = 0
+    OPTIMIZERS["adam"](settings, theta, gradient).step(1.0)
+    # m = g / 2, v = g² / 4, η = √(1/4) / (1/2) = 1.
+    assert_allclose(theta, -gradient / 2 / (np.abs(gradient) / 2 + 1), rtol=1e-15)
 
 
 def test_adam_makes_its_first_step_as_long_as_the_rate():
