@@ -476,6 +476,24 @@ def test_a_mask_that_networks_share_is_made_once(name, n_made):
     assert (made is None) == (n_made == len(keep_probs))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("one for all", ()),
+        ("two, one twice", (2, 1, 1)),
+        ("two layers alike", (2, 1, 1)),
+        ("by layer", (3, 10, 1)),
+    ],
+)
+def test_numbers_that_are_alike_are_kept_once(name, shape):
+    """Numpy is quicker with one for all, or one for each network."""
+    keep_probs = np.array(STACKS[name])
+    units = (6, 4)[: keep_probs.shape[1]]
+    masks = Masks(keep_probs, units, np.random.SFC64(3), np.float32)
+    assert masks._scale.shape == masks._last_kept.shape == shape
+    assert (masks._scale.dtype, masks._last_kept.dtype) == (np.float32, np.uint16)
+
+
 def test_a_stack_draws_as_many_integers_as_one_network():
     used, twin = np.random.SFC64(5), np.random.SFC64(5)
     masks = Masks([[0.5], [0.5], [0.9]], [6], used, float)

@@ -1,5 +1,6 @@
 """Forward and backward, line by line against the oracle."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -311,6 +312,76 @@ def test_a_chunk_of_a_sparse_table_does_not_count_its_columns():
     dense = np.empty((0, 100_000))
     assert chunk_rows(layout, dense) == 256
     assert chunk_rows(layout, sparse.csr_array((0, 100_000))) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("units", "itemsize", "is_sparse", "n_networks", "expected"),
+    [
+        # 2²⁴ / (itemsize (6 · units · networks + inputs)), rounded down.
+        ((30, 100, 50, 1), 8, False, 1, 2240),
+        ((30, 100, 50, 1), 4, False, 1, 4481),
+        ((30, 100, 50, 1), 8, True, 1, 2314),
+        ((30, 100, 50, 1), 8, False, 2, 1138),
+    ],
+)
+def test_how_many_rows_a_chunk_has(units, itemsize, is_sparse, n_networks, expected):
+    X = np.empty((0, units[0]), dtype=f"f{itemsize}")
+    X = sparse.csr_array(X) if is_sparse else X
+    n_inputs = 0 if is_sparse else units[0]
+    row = itemsize * (6 * sum(units[1:]) * n_networks + n_inputs)
+    assert expected == 2**24 // row
+    assert chunk_rows(Layout(units), X, n_networks) == expected
+
+
+def test_chunks_are_cut_and_masked_as_the_network_asks(monkeypatch):
+    layouts, dtypes = [], []
+
+    def chunk_rows(layout, X):
+        layouts.append(layout)
+        return 300
+
+    monkeypatch.setattr(_network, "chunk_rows", chunk_rows)
+    layout = Layout((3, 4, 5, 2))
+    layers = layout.layers(np.zeros(layout.n_parameters, np.float32))
+    X = np.zeros((700, 3), np.float32)
+    chunks = by_chunks(
+        X, layers, ACTIVATIONS["relu"], fill_masks=lambda D: dtypes.append(D.dtype)
+    )
+    assert [rows.stop - rows.start for rows, _ in chunks] == [300, 300, 100]
+    assert layouts == [layout]
+    assert set(dtypes) == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 3])
+def test_below_one_unit_the_outer_product_is_made_elementwise(n_outputs):
+    layout, relu = Layout((3, 4, n_outputs)), ACTIVATIONS["relu"]
+    layers = layout.layers(np.ones(layout.n_parameters))
+    gradients = layout.layers(np.ones(layout.n_parameters))
+    work = training_workspace(layout, relu, 5, float)
+    calls = backward(np.ones((3, 5)), layers, gradients, relu, work)
+    functions = [function for function, *_ in calls]
+    assert functions[2] is (np.multiply if n_outputs == 1 else np.dot)
+
+
+@pytest.mark.parametrize(
+    ("n_values", "few"), [(999, True), (1000, False), (1001, False)]
+)
+def test_of_a_sparse_batch_with_few_values_few_columns_are_multiplied(n_values, few):
+    """A product of the size of all columns is made only where they may have values."""
+    n_columns, n_rows, n_units = 1000, 20, 50
+    rng = np.random.default_rng(0)
+    places = rng.choice(n_columns * n_rows, n_values, replace=False)
+    places[:] = places // n_columns * n_columns + places % 40 if few else places
+    rows, columns = np.divmod(np.unique(places), n_columns)
+    values = np.resize(np.arange(1.0, 9.0), len(rows))
+    table = sparse.csr_array((values, (rows, columns)), shape=(n_rows, n_columns))
+    dZT, out = rng.normal(size=(n_rows, n_units)), np.full((n_columns, n_units), np.nan)
+    tracemalloc.start()
+    _network._sparse_matmul_transposed(table.T, dZT, out)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_allclose(out, table.toarray().T @ dZT, rtol=1e-12, atol=1e-12)
+    assert (peak < out.nbytes / 2) == few
 
 
 def test_the_rows_of_a_small_network_are_one_chunk():
