@@ -52,7 +52,7 @@ OTHERS = ["additions", "early_stopping", "bad_input", "batches", "stacks", "refe
 OTHERS = [f"tests/test_{name}.py" for name in OTHERS]
 SLOWEST = 1.0
 # The files of each pass, and the seconds that all tests of a mutant may take in it.
-PASSES = [(OWN, 1.5), (OWN + OTHERS, 10.0)]
+PASSES = [(OWN, 1.5), (OWN + OTHERS, 5.0)]
 GOAL = 0.9
 TEXT = "{:12} {:4} mutants, {:4} killed, {:3} timed out, {:3} survived: {} %"
 PYTEST = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow"]
