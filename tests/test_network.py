@@ -340,13 +340,15 @@ def test_chunks_are_cut_and_masked_as_the_network_asks(monkeypatch):
         layouts.append(layout)
         return 300
 
+    def fill_masks(D):
+        dtypes.append(D.dtype)
+        D.fill(1)
+
     monkeypatch.setattr(_network, "chunk_rows", chunk_rows)
     layout = Layout((3, 4, 5, 2))
     layers = layout.layers(np.zeros(layout.n_parameters, np.float32))
     X = np.zeros((700, 3), np.float32)
-    chunks = by_chunks(
-        X, layers, ACTIVATIONS["relu"], fill_masks=lambda D: dtypes.append(D.dtype)
-    )
+    chunks = by_chunks(X, layers, ACTIVATIONS["relu"], fill_masks=fill_masks)
     assert [rows.stop - rows.start for rows, _ in chunks] == [300, 300, 100]
     assert layouts == [layout]
     assert set(dtypes) == {np.dtype(np.float32)}
