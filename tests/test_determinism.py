@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from untouched import untouched
 
 import skreg
+import skreg.io
 from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
@@ -289,7 +290,12 @@ OF_METHODS = {
 }
 
 # Those that need more than a call here: tests of their own see to it.
-ELSEWHERE = {"skreg.dask.fit", "skreg.show_versions"}
+ELSEWHERE = {
+    "skreg.dask.fit",
+    "skreg.io.dump",
+    "skreg.io.load",
+    "skreg.show_versions",
+}
 
 
 def public_functions():
@@ -437,6 +443,18 @@ def test_every_public_call_that_fails_leaves_the_process_as_it_was(fitted):
             arguments = (COLUMNS[:1, :2], *OF_FUNCTIONAL[function.__name__]()[1:])
             assert outcome_of(lambda f=function, a=arguments: f(*a)) is not None
     assert n_failed > 40
+
+
+def test_files_leave_the_process_as_it_was(fitted, tmp_path):
+    pytest.importorskip("skops")
+    path, model = tmp_path / "model.skops", fitted["RegularizedMLPEnsemble"]
+    assert outcome_of(lambda: skreg.io.dump(model, path)) is None
+    assert outcome_of(lambda: skreg.io.load(path)) is None
+    assert (
+        outcome_of(lambda: skreg.io.dump(model, tmp_path / "no" / "folder")) is not None
+    )
+    path.write_bytes(path.read_bytes()[:-1])
+    assert outcome_of(lambda: skreg.io.load(path)) is ValueError
 
 
 def test_show_versions_leaves_the_process_as_it_was():

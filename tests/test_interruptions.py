@@ -336,6 +336,8 @@ def in_child(function, signalled=None, seconds=60):
     child = os.fork()
     if not child:
         status = 1
+        # A shell starts what is in the background without Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with os.fdopen(writing, "wb", buffering=0) as pipe:
                 result = function(lambda: pipe.write(b"!"))
@@ -535,10 +537,13 @@ def test_a_worker_that_dies_ends_a_search_with_an_error():
 
 
 SEARCH = """
+import signal
 import time
 import numpy as np
 from skreg import RegularizedMLPClassifierCV
 
+# A shell starts what is in the background without Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 X = np.random.default_rng(0).normal(size=(300, 5))
 y = (X[:, 0] > 0).astype(int)
 

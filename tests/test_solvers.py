@@ -1020,15 +1020,6 @@ def test_an_interrupt_in_an_epoch_keeps_the_one_before(n_steps):
     assert_allclose(problem.vector(result.theta), expected, rtol=0, atol=1e-12)
 
 
-def test_an_interrupt_in_the_first_epoch_leaves_weights_and_no_mean():
-    """There is no epoch yet to take the mean of."""
-    objective = ScriptedObjective([1.0, 1.0, KeyboardInterrupt()])
-    batches = ScriptedBatches(2, 2, 2)
-    result = train(objective, batches, learning_rate=1.0, averaging=0.5)
-    assert result.n_epochs == 0
-    assert_array_equal(result.theta, 2)
-
-
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("epoch", [1, 4])
 def test_an_interrupt_in_a_report_keeps_the_weights_so_far(epoch, validated):

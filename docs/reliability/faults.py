@@ -257,6 +257,8 @@ def killed_worker(search: Any) -> str:
 
 def endless(name: str) -> None:
     """A search that does not end, in a process of its own."""
+    # A shell starts what is in the background without Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parameters = {"max_iter": 10**9, "hidden_layer_sizes": (5,)}
     search = searches(**parameters)[name]
     print("begins", flush=True)
