@@ -118,10 +118,10 @@ def checked_rows(
 def validated_as_floats(
     estimator: Any, X: Any, *y: Any, dtype: Any = FLOATS, **check: Any
 ) -> Any:
-    """What ``validate_data`` gives, without its warnings and in a dtype asked for.
+    """``validate_data``, without warnings of overflow, and always in a ``dtype`` given.
 
-    It sums numbers whose sum may overflow, and takes a pandas table of sparse bools as
-    it is.
+    It sums X to look for NaN, which may overflow, and leaves a pandas table of sparse
+    bools in bool. ``dtype`` is one of ``FLOATS``, or these.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = validate_data(
@@ -129,7 +129,7 @@ def validated_as_floats(
         )
     rows, *labels = found if y else (found,)
     if rows.dtype not in FLOATS:
-        rows = rows.astype(FLOATS[0])
+        rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)
     return (rows, *labels) if y else rows
 
 

@@ -337,7 +337,8 @@ def test_the_documents_functions(network, lambd, keep_prob):
 
 
 def small(X, y, **arguments):
-    parameters = {name: arguments.pop(name) for name in ("lambd",) if name in arguments}
+    names = {"lambd", "early_stopping"} & arguments.keys()
+    parameters = {name: arguments.pop(name) for name in names}
     network = RegularizedMLPClassifier(3, max_iter=100, random_state=0, **parameters)
     return network.fit(X, y, **arguments)
 
@@ -401,6 +402,16 @@ def test_a_frame_of_sparse_bools_is_as_its_numbers(rows):
     expected = plain.predict_proba(1.0 * (X > 0))
     assert expected.dtype == float
     np.testing.assert_allclose(framed.predict_proba(frame), expected, rtol=1e-9)
+
+
+def test_a_frame_of_sparse_bools_for_validation_has_the_dtype_of_the_rows(rows):
+    X, y = rows
+    X = inputs.FRAMES["frame"]((X > 0).astype(np.float32))
+    found, expected = (
+        small(X, y, early_stopping=True, X_val=frame, y_val=y)
+        for frame in (inputs.FRAMES["sparse frame"](X.to_numpy() > 0), X)
+    )
+    assert found.validation_scores_ == expected.validation_scores_
 
 
 # What these tests stand on ------------------------------------------------------------
