@@ -55,6 +55,8 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        If skops cannot save the estimator, or something in it.
     ValueError
         If ``path`` is not a file that can be written, or its folder is none.
     ImportError
@@ -93,7 +95,16 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     skops_io = _import_skops()
     path = Path(path)
     check_writable(path)
-    archive = io.BytesIO(skops_io.dumps(estimator))
+    try:
+        archive = io.BytesIO(skops_io.dumps(estimator))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise TypeError(
+            f"skops cannot save this {type(estimator).__name__}: {_reason(error)}. "
+            "Leave out what is neither a parameter nor an array (metadata requests, "
+            "generators, open files), or save it with joblib."
+        ) from error
     with zipfile.ZipFile(archive, "a") as file:
         file.comment = _MARK + b"0" * _DIGITS
     data = archive.getvalue()[:-_DIGITS]
@@ -129,7 +140,8 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
         :func:`dump` did not write it, or if skops or an estimator in it cannot read
         what is there.
     TypeError
-        If there are types in the file that are not trusted. The message names them.
+        If there are types in the file that are not trusted. The message names them. Or
+        if ``trusted`` is not as above; a function is trusted by its name.
     OSError
         If there is no such file, or it may not be read.
     ImportError
@@ -161,12 +173,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
     >>> folder.cleanup()
     """
     skops_io = _import_skops()
-    if isinstance(trusted, str | type):
-        raise TypeError(f"trusted={trusted!r} must be a list of types: [{trusted!r}]")
-    names = {
-        f"{each.__module__}.{each.__qualname__}" if isinstance(each, type) else each
-        for each in trusted
-    } | _OURS
+    names = _OURS | _names(trusted)
     data = _read(Path(path))
     try:
         _check_archive(data)
@@ -201,6 +208,22 @@ def _import_skops() -> Any:
             'pip install -U "skreg[persistence]"'
         )
     return skops.io
+
+
+def _names(trusted: Iterable[str | type]) -> frozenset[str]:
+    """The full names of types that are given as they are or by name."""
+    if isinstance(trusted, Iterable) and not isinstance(trusted, str | type):
+        types = list(trusted)
+        if all(isinstance(of, str | type) for of in types):
+            return frozenset(map(_name, types))
+    raise TypeError(
+        f"trusted={trusted!r} must be a list of types or their names, such as "
+        "['numpy.linalg.norm']."
+    )
+
+
+def _name(of: str | type) -> str:
+    return of if isinstance(of, str) else f"{of.__module__}.{of.__qualname__}"
 
 
 def _read(path: Path) -> bytes:
@@ -248,12 +271,16 @@ def _check_archive(data: bytes) -> None:
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    # The text may quote the file.
-    reason = printable(f"{type(error).__name__}: {error}"[:1000])
     return ValueError(
-        f"{_shown(path)} cannot be loaded, though its checksum is right: {reason}. It "
-        "may need other versions of skreg, skops or scikit-learn, or be made to harm."
+        f"{_shown(path)} cannot be loaded, though its checksum is right: "
+        f"{_reason(error)}. It may need more memory, or other versions of skreg, skops "
+        "or scikit-learn, or be made to harm."
     )
+
+
+def _reason(error: Exception) -> str:
+    # The text may quote the file.
+    return printable(f"{type(error).__name__}: {error}"[:1000])
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -130,6 +130,34 @@ def test_a_type_has_to_be_trusted(name, tmp_path):
         skreg.io.load(path, trusted=name)
 
 
+@pytest.mark.parametrize("trusted", [None, True, [1], [["a"]], [np.linalg.norm]])
+def test_what_is_trusted_has_to_be_names_or_types(trusted, tmp_path, saved):
+    path = tmp_path / "m.skops"
+    path.write_bytes(saved)
+    with pytest.raises(TypeError, match=r"trusted=.* must be a list of types"):
+        skreg.io.load(path, trusted=trusted)
+
+
+def test_a_lack_of_memory_while_saving_is_not_the_models_fault(
+    tmp_path, model, monkeypatch
+):
+    def fail(_):
+        raise MemoryError
+
+    monkeypatch.setattr(skops.io, "dumps", fail)
+    with pytest.raises(MemoryError):
+        skreg.io.dump(model, tmp_path / "m.skops")
+
+
+def test_what_skops_cannot_save_leaves_the_old_file(tmp_path, saved):
+    path = tmp_path / "m.skops"
+    path.write_bytes(saved)
+    model = FunctionTransformer(kw_args={"each": (i for i in range(3))})
+    with pytest.raises(TypeError, match="skops cannot save this FunctionTransformer: "):
+        skreg.io.dump(model, path)
+    assert path.read_bytes() == saved
+
+
 def test_a_model_of_a_later_format_says_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / "m.skops"
     with monkeypatch.context() as later:
