@@ -87,7 +87,8 @@ def forward_propagation(
     Raises
     ------
     ValueError
-        If the shapes of X and the parameters do not fit together, or Z3 overflows.
+        If the shapes of X and the parameters do not fit together, a number is not
+        finite or Z3 overflows.
 
     Examples
     --------
@@ -141,8 +142,8 @@ def forward_propagation_with_dropout(
     Raises
     ------
     ValueError
-        If ``keep_prob`` is not in (0, 1], the shapes do not fit together, or Z3
-        overflows.
+        If ``keep_prob`` is not in (0, 1], the shapes do not fit together, a number is
+        not finite or Z3 overflows.
 
     Examples
     --------
@@ -190,7 +191,7 @@ def compute_cost(A3: ArrayLike, Y: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or a number is not finite.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def compute_cost(A3: ArrayLike, Y: ArrayLike) -> float:
     >>> round(compute_cost([[0.5, 0.5]], [[0, 1]]), 6)
     0.693147
     """
-    probabilities, targets = _as_float(A3), _as_float(Y)
+    probabilities, targets = _as_float(A3, "A3"), _as_float(Y, "Y")
     if probabilities.ndim != 2 or probabilities.shape != targets.shape:
         raise ValueError(
             f"A3 has the shape {probabilities.shape} and Y {targets.shape}: both must "
@@ -237,7 +238,7 @@ def compute_cost_with_regularization(
     Raises
     ------
     ValueError
-        If the shapes differ or ``lambd`` is negative.
+        If the shapes differ, a number is not finite or ``lambd`` is negative.
 
     Examples
     --------
@@ -284,8 +285,8 @@ def backward_propagation_with_regularization(
     Raises
     ------
     ValueError
-        If ``lambd`` is negative, the shapes do not fit together or a gradient
-        overflows.
+        If ``lambd`` is negative, the shapes do not fit together, a number is not
+        finite or a gradient overflows.
 
     Examples
     --------
@@ -341,8 +342,8 @@ def backward_propagation_with_dropout(
     Raises
     ------
     ValueError
-        If ``keep_prob`` is not in (0, 1], the shapes do not fit together or a gradient
-        overflows.
+        If ``keep_prob`` is not in (0, 1], the shapes do not fit together, a number is
+        not finite or a gradient overflows.
 
     Examples
     --------
@@ -381,8 +382,11 @@ def backward_propagation_with_dropout(
     return _backward(X, Y, without_masks, 0.0, masks)
 
 
-def _as_float(values: ArrayLike) -> Array:
-    return np.asarray(values, dtype=np.float64)
+def _as_float(values: ArrayLike, name: str) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has NaN or infinity: give finite numbers.")
+    return array
 
 
 def _check_keep_prob(keep_prob: float) -> None:
@@ -406,21 +410,24 @@ def _weights(parameters: Mapping[str, ArrayLike]) -> list[Array]:
             f"parameters has the keys {sorted(parameters)}: give W1, b1, W2, b2, … for "
             "each layer, and nothing else."
         )
-    return [_as_float(parameters[f"W{i + 1}"]) for i in range(n_layers)]
+    return [
+        _as_float(parameters[name], name)
+        for name in (f"W{i + 1}" for i in range(n_layers))
+    ]
 
 
 def _checked(
     X: ArrayLike, parameters: Mapping[str, ArrayLike]
 ) -> tuple[Array, tuple[Layer, ...]]:
     """X and the parameters as arrays whose shapes fit together."""
-    inputs = _as_float(X)
+    inputs = _as_float(X, "X")
     if inputs.ndim != 2:
         raise ValueError(
             f"X has the shape {inputs.shape}: give (n_x, m), samples in columns."
         )
     layers, n_in = [], len(inputs)
     for index, W in enumerate(_weights(parameters), start=1):
-        b = _as_float(parameters[f"b{index}"])
+        b = _as_float(parameters[f"b{index}"], f"b{index}")
         if W.ndim != 2 or W.shape[1] != n_in or b.shape != (W.shape[0], 1):
             raise ValueError(
                 f"W{index} has the shape {W.shape} and b{index} {b.shape}: with {n_in} "
@@ -471,7 +478,7 @@ def _backward(
     masks: Sequence[Array] | None = None,
 ) -> dict[str, Array]:
     """The gradients, from a cache without its masks."""
-    inputs, targets = _as_float(X), _as_float(Y)
+    inputs, targets = _as_float(X, "X"), _as_float(Y, "Y")
     n_layers = len(cache) // 4
     if n_layers == 0 or any(np.ndim(entry) != 2 for entry in cache):
         raise ValueError("The cache is empty or has other entries than arrays.")
@@ -524,7 +531,7 @@ def _backward(
 
 
 def _check_finite(values: Array, name: str, X: Array, layers: Sequence[Layer]) -> None:
-    """What is infinite or NaN names the largest number that led to it."""
+    """What overflows names the largest number that led to it."""
     if np.isfinite(values).all():
         return
     arrays = {"X": X}

@@ -390,6 +390,27 @@ def test_a_keep_prob_out_of_range_is_refused(keep_prob):
         backward_propagation_with_dropout(problem.X, problem.Y, cache, keep_prob)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("name", ["X", "W2", "b1"])
+def test_a_number_that_is_not_finite_is_named(name, value):
+    shapes = {"W1": (2, 2), "b1": (2, 1), "W2": (1, 2), "b2": (1, 1)}
+    arrays = {"X": np.ones((2, 3))} | {key: np.ones(of) for key, of in shapes.items()}
+    arrays[name][0, 0] = value
+    X = arrays.pop("X")
+    with pytest.raises(ValueError, match=f"{name} has NaN or infinity"):
+        forward_propagation(X, arrays)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_labels_that_are_not_finite_are_named(value):
+    X, Y = np.ones((2, 3)), np.array([[0.0, 1.0, value]])
+    A3, cache = forward_propagation(X, {"W1": np.ones((1, 2)), "b1": np.ones((1, 1))})
+    with pytest.raises(ValueError, match="Y has NaN or infinity"):
+        compute_cost(A3, Y)
+    with pytest.raises(ValueError, match="Y has NaN or infinity"):
+        backward_propagation_with_regularization(X, Y, cache, 0.1)
+
+
 @pytest.mark.parametrize("lambd", [-1, -1e-300, np.nan, np.inf])
 def test_a_lambd_out_of_range_is_refused(lambd):
     problem = network()
