@@ -519,9 +519,11 @@ class RegularizedMLPClassifier(
             A model that had been fitted before keeps what it had.
         KeyboardInterrupt
             When it is interrupted. The estimator is then the model of the last complete
-            epoch, as if ``max_iter`` had ended the training there; of several splits
-            for validation and the training on all rows, that of the first split. If no
-            epoch was complete it keeps what it had, as after any other exception.
+            epoch, as if the training had ended there; of several splits for validation
+            and the training on all rows, that of the first split. With ``warm_start``
+            the next call goes on from its weights, with the optimiser and the random
+            streams as they were at the interrupt. If no epoch was complete the
+            estimator keeps what it had, as after any other exception.
 
         Warns
         -----
