@@ -1,6 +1,5 @@
 """Files of models: whole or not at all, and refused where they are damaged."""
 
-import importlib.util
 import io
 import os
 import pickle
@@ -13,6 +12,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import reliability
 import skops
 import skops.io
 from sklearn.pipeline import make_pipeline
@@ -28,7 +28,6 @@ from skreg._files import check_writable, printable, write_whole
 
 resource = pytest.importorskip("resource", reason="for systems with limits and fork")
 
-SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "reliability" / "files.py"
 OURS = [
     "skreg._classifier.RegularizedMLPClassifier",
     "skreg._ensemble.RegularizedMLPEnsemble",
@@ -60,10 +59,7 @@ def saved(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def script():
     """The script that counts what becomes of damaged files."""
-    spec = importlib.util.spec_from_file_location("files", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return reliability.load("files")
 
 
 # There and back ----------------------------------------------------------------------
