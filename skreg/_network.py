@@ -270,11 +270,12 @@ def by_chunks(
         if drop_inputs is not None:
             inputs = drop_inputs(inputs)
         run(forward(inputs, layers, activation, workspace))
-        if not np.isfinite(workspace.Z).all():
+        if not (finite := np.isfinite(workspace.Z)).all():
+            row = rows.start + int(np.argmin(finite.all(axis=0)))
             raise ValueError(
-                f"The logits of rows {rows.start} to {rows.stop - 1} of X overflow "
-                f"{dtype}: the largest magnitude in these rows is "
-                f"{abs(X[rows]).max():.3g}. Scale X as the rows of fit were scaled."
+                f"The logits of row {row} of X, counted from 0, overflow {dtype}: its "
+                f"largest magnitude is {abs(X[row : row + 1]).max():.3g}. Scale X as "
+                "the rows of fit were scaled, or leave the row out."
             )
         yield rows, workspace
 

@@ -366,7 +366,7 @@ def test_logits_that_overflow_are_refused(rows, method, container):
     large = container(np.array([[1.0, 2.0, 3.0], [0.0, -3.4e38, 3.4e38]], np.float32))
     model = RegularizedMLPClassifier(3, activation="identity", random_state=0)
     model.fit(X, y).coefs_[0] *= 100
-    with pytest.raises(ValueError, match=r"rows 0 to 1 .* float32: .* is 3\.4e\+38"):
+    with pytest.raises(ValueError, match=r"row 1 of X, .* float32: .* is 3\.4e\+38"):
         getattr(model, method)(large)
 
 
