@@ -16,7 +16,9 @@ def check_writable(path: Path) -> None:
     # Replacing a folder or a device by a file would do harm.
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
         raise ValueError(f"cannot write {shown}: it is not a writable file")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {shown}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
         raise ValueError(f"cannot write {shown}: its folder is not writable")
 
 
