@@ -89,9 +89,9 @@ def _quote(*names: str) -> str:
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str | None]]]:
     """Read the header and the rows, None for what is missing; skip blank lines."""
-    # A pipe may never come to an end, nor does a device.
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a file")
+    # What another command writes may come by a pipe. A device has no end.
+    if path.exists() and not (path.is_file() or path.is_fifo()):
+        raise ValueError(f"{path} is neither a file nor a pipe")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -380,8 +380,8 @@ def _scorer(
         except Exception as error:
             raise ValueError(
                 f"scoring={settings.scoring!r} failed on {len(y)} rows of the "
-                f"classes {np.unique(y)}: {error}. Give another scoring, or "
-                "validation rows of all classes by X_val and y_val."
+                f"classes {np.unique(y)}: {str(error).rstrip('.')}. Give another "
+                "scoring, or by X_val and y_val rows that it can score, of all classes."
             ) from error
 
     return scored

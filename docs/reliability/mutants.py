@@ -9,8 +9,9 @@ exchanged for its opposite. A mutant is killed by the first test that fails, or 
 takes many times the time it should. What survives is listed; ``survivors.csv`` beside
 this file holds the reason why no test should find it.
 
-Writes results/mutants.csv, a row for each module, and results/mutants_survivors.csv.
-Fails if a survivor has no reason, or a module has less than 90 % killed.
+A run of all mutants writes results/mutants.csv, a row for each module, and
+results/mutants_survivors.csv. Fails if a survivor has no reason, a module has less than
+90 % killed, or the runner itself goes wrong.
 
 It runs in a temporary copy of the checkout. The tests are collected once; each mutant
 is a fork whose functions get the changed code. A change outside functions needs a fresh
@@ -54,6 +55,7 @@ SLOWEST = 1.0
 # The files of each pass, and the seconds that all tests of a mutant may take in it.
 PASSES = [(OWN, 1.5), (OWN + OTHERS, 5.0)]
 GOAL = 0.9
+OUTSIDE = "an error outside the tests"
 TEXT = "{:12} {:4} mutants, {:4} killed, {:3} timed out, {:3} survived: {} %"
 PYTEST = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow"]
 
@@ -543,7 +545,7 @@ def in_fork(run: Any, seconds: int) -> tuple[str, str]:
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(10 * seconds)
-        failed = "an error outside the tests"
+        failed = OUTSIDE
         try:
             failed = run()
         finally:
@@ -555,6 +557,8 @@ def in_fork(run: Any, seconds: int) -> tuple[str, str]:
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL):
         return "timed out", ""
+    if failed == OUTSIDE:
+        return "error", failed
     return ("killed" if status else "survived"), failed
 
 
@@ -681,8 +685,8 @@ def main() -> None:
     start = time.perf_counter()
     mutants = [m for name in modules for m in mutants_of(name)]
     mutants = [m for m in mutants if settings.functions in m.function]
-    n_taken = round(settings.sample * len(mutants))
-    taken = random.Random(0).sample(range(len(mutants)), n_taken)
+    n_all = len(mutants)
+    taken = random.Random(0).sample(range(n_all), round(settings.sample * n_all))
     mutants = [mutants[index] for index in sorted(taken)]
     print(f"{len(mutants)} mutants, {time.perf_counter() - start:.0f} s", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -697,7 +701,9 @@ def main() -> None:
                 if outcomes.get(number, ("survived", ""))[0] == "survived"
             ]
             outcomes |= run_all(left, files, longest, folders)
-    report(modules, mutants, outcomes, time.perf_counter() - start)
+    whole = len(mutants) == n_all and not settings.functions
+    whole &= set(modules) == set(MODULES)
+    report(modules, mutants, outcomes, time.perf_counter() - start, keep=whole)
 
 
 def run_all(
@@ -740,9 +746,14 @@ def run_all(
 
 
 def report(
-    modules: list[str], mutants: list[Mutant], outcomes: Any, seconds: float
+    modules: list[str],
+    mutants: list[Mutant],
+    outcomes: Any,
+    seconds: float,
+    *,
+    keep: bool,
 ) -> None:
-    """The tables, and an error where the goal is missed."""
+    """The tables, and an error where the goal is missed; in files to keep if whole."""
     reasons, path = {}, HERE / "survivors.csv"
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
@@ -757,34 +768,33 @@ def report(
         if outcome == "survived":
             place = mutant.module, mutant.function, mutant.before, mutant.after
             survivors.append((mutant, reasons.get(place, "")))
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
     missed = [f"{mutant.module}:{mutant.line}" for mutant, why in survivors if not why]
-    with (results / "mutants.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(
-            ["module", "mutants", "killed", "timed_out", "survived", "percent"]
-        )
-        for name in modules:
-            of_module = counts[name]
-            # One whose compiled code is the same is no mutant.
-            n = sum(of_module.values()) - of_module["same"]
-            dead = of_module["killed"] + of_module["timed out"]
-            percent = f"{100 * dead / max(n, 1):.1f}"
-            row = [f"_{name}", n, of_module["killed"], of_module["timed out"]]
-            row += [of_module["survived"], percent]
-            table.writerow(row)
-            print(TEXT.format(*row))
-            if dead < GOAL * n:
-                missed.append(name)
-    path = results / "mutants_survivors.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(
-            ["module", "line", "function", "operator", "before", "after", "reason"]
-        )
-        for mutant, why in survivors:
-            table.writerow([*mutant[:6], why])
+    missed += [
+        f"{mutant.module}:{mutant.line} ({OUTSIDE})"
+        for number, mutant in enumerate(mutants)
+        if outcomes[number][0] == "error"
+    ]
+    table = [["module", "mutants", "killed", "timed_out", "survived", "percent"]]
+    for name in modules:
+        of_module = counts[name]
+        # One whose compiled code is the same is no mutant.
+        n = sum(of_module.values()) - of_module["same"]
+        dead = of_module["killed"] + of_module["timed out"]
+        percent = f"{100 * dead / max(n, 1):.1f}"
+        row = [f"_{name}", n, of_module["killed"], of_module["timed out"]]
+        table.append([*row, of_module["survived"], percent])
+        print(TEXT.format(*table[-1]))
+        if dead < GOAL * n:
+            missed.append(name)
+    lived = [["module", "line", "function", "operator", "before", "after", "reason"]]
+    lived += [[*mutant[:6], why] for mutant, why in survivors]
+    if keep:
+        results = HERE / "results"
+        results.mkdir(exist_ok=True)
+        for rows, of in ((table, "mutants"), (lived, "mutants_survivors")):
+            path = results / f"{of}.csv"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
     print(f"{seconds:.0f} s")
     if missed:
         raise SystemExit(f"Not explained, or less than 90 %: {', '.join(missed)}")
