@@ -29,6 +29,10 @@ _FEWEST_ROWS = 256
 STACK_BYTES = 5 * 2**19
 
 
+class LogitsError(ValueError):
+    """The logits of rows for prediction are not finite."""
+
+
 class Hidden(NamedTuple):
     """The arrays of one hidden layer for a batch, each (..., n_h, m).
 
@@ -248,7 +252,7 @@ def by_chunks(
 
     Its workspace, with the logits Z (n_outputs, n_rows), is overwritten by the next
     chunk. Prediction gives no masks, so that it has no dropout. Logits that are not
-    finite raise ValueError.
+    finite raise LogitsError.
     """
     layout = Layout((layers[0].W.shape[-1], *(len(b) for _, b in layers)))
     dtype, n_samples = layers[0].W.dtype, X.shape[0]
@@ -272,7 +276,7 @@ def by_chunks(
         run(forward(inputs, layers, activation, workspace))
         if not (finite := np.isfinite(workspace.Z)).all():
             row = rows.start + int(np.argmin(finite.all(axis=0)))
-            raise ValueError(
+            raise LogitsError(
                 f"The logits of row {row} of X, counted from 0, overflow {dtype}: its "
                 f"largest magnitude is {abs(X[row : row + 1]).max():.3g}. Scale X as "
                 "the rows of fit were scaled, or leave the row out."

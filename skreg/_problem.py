@@ -19,7 +19,7 @@ from skreg._batches import Batches
 from skreg._data import Target, TrainingSet, validation_rows
 from skreg._dropout import InputMasks, Masks
 from skreg._loss import OUTPUTS
-from skreg._network import chunk_rows, networks_at_once
+from skreg._network import LogitsError, chunk_rows, networks_at_once
 from skreg._objective import Objective
 from skreg._optimizers import OPTIMIZERS, limit_incoming_norms
 from skreg._parameters import Layer, Layout, initial_theta
@@ -377,6 +377,11 @@ def _scorer(
     def scored() -> float:
         try:
             return float(scorer(model, X, y, **extra))
+        except LogitsError:
+            # As with 'loss'. If the training diverges, its loss will say so.
+            return math.nan
+        except MemoryError:
+            raise
         except Exception as error:
             raise ValueError(
                 f"scoring={settings.scoring!r} failed on {len(y)} rows of the "

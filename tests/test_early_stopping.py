@@ -671,3 +671,36 @@ def test_lbfgs_does_not_average():
     parameters |= {"max_iter": 1000}
     found = classifier(averaging=0.9, **parameters).fit(X, y)
     assert_same_weights(found, classifier(**parameters).fit(X, y))
+
+
+# Scorers that meet a fault ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", ["loss", "accuracy", "neg_log_loss"])
+def test_divergence_is_told_as_such_with_any_scoring(scoring):
+    """The validation rows overflow an epoch before the loss of the training rows."""
+    X, y = table()
+    model = classifier(
+        solver="sgd", batch_size="full", scoring=scoring, lambd=1e200, train_scores=True
+    )
+    with pytest.raises(ValueError, match=r"Training diverged: .* in epoch 2 at"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("scoring", ["loss", "accuracy"])
+def test_rows_whose_logits_overflow_have_no_score(scoring):
+    X, y = table()
+    X_val = np.array([[1.7e308] * 6, [-1.7e308] * 6, [1.0] * 6])
+    model = classifier(activation="identity", scoring=scoring, max_iter=2)
+    with pytest.raises(ValueError, match=f"{scoring}' gave NaN on the validation rows"):
+        model.fit(X, y, X_val=X_val, y_val=[0, 1, 2])
+
+
+def test_a_lack_of_memory_in_a_scorer_is_no_fault_of_the_scoring():
+    """A search would go on if it were a ValueError."""
+
+    def scorer(model, X, y):
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match=r"^no room$"):
+        classifier(scoring=scorer).fit(*table())
