@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import zipfile
@@ -58,7 +59,9 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     TypeError
         If skops cannot save the estimator, or something in it.
     ValueError
-        If ``path`` is not a file that can be written, or its folder is none.
+        If ``path`` is not a file that can be written, or its folder is none; or if
+        there is a dict in the estimator whose keys would not come back from the file,
+        as bools would not.
     ImportError
         If skops is missing, or is older than 0.15.
 
@@ -106,6 +109,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
             "generators, open files), or save it with joblib."
         ) from error
     with zipfile.ZipFile(archive, "a") as file:
+        json.loads(file.read("schema.json"), object_hook=_check_keys)
         file.comment = _MARK + b"0" * _DIGITS
     data = archive.getvalue()[:-_DIGITS]
     digest = hashlib.sha256(data).hexdigest().encode()
@@ -224,6 +228,23 @@ def _names(trusted: Iterable[str | type]) -> frozenset[str]:
 
 def _name(of: str | type) -> str:
     return of if isinstance(of, str) else f"{of.__module__}.{of.__qualname__}"
+
+
+def _check_keys(node: dict[str, Any]) -> dict[str, Any]:
+    """Refuse keys that skops, which writes them as text, does not read as they were.
+
+    Of bool("False") it makes True, and of 1 and "1" one key.
+    """
+    if node.get("__loader__") == "DictNode":
+        types = [each["__class__"] for each in node["key_types"]["content"]]
+        if "bool" in types or len(types) != len(node["content"]):
+            raise ValueError(
+                "skops cannot save a dict with the keys "
+                f"{_list(list(node['content']))} of the types {_list(types)}: other "
+                "keys would be loaded. Use numbers or strings, not both and no bools; "
+                "for class_weight the labels 0 and 1."
+            )
+    return node
 
 
 def _read(path: Path) -> bytes:

@@ -154,6 +154,29 @@ def test_what_skops_cannot_save_leaves_the_old_file(tmp_path, saved):
     assert path.read_bytes() == saved
 
 
+@pytest.mark.parametrize(
+    "keys", [(False, True), (np.False_, np.True_), (1, "1"), (True,)]
+)
+def test_keys_that_would_not_come_back_are_refused(keys, tmp_path):
+    """skops gives True for each key that is a bool: weights of the wrong class."""
+    path = tmp_path / "m.skops"
+    for model in (
+        network(class_weight=dict.fromkeys(keys, 2.0)),
+        make_pipeline(network(class_weight=[{0: 1.0}, dict.fromkeys(keys, 2.0)])),
+    ):
+        with pytest.raises(ValueError, match=r"cannot save a dict with the keys "):
+            skreg.io.dump(model, path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("keys", [(0, 1), ("False", "True"), (0.5, np.inf)])
+def test_other_keys_come_back(keys, tmp_path):
+    path = tmp_path / "m.skops"
+    weights = dict(zip(keys, (2.0, 3.0), strict=True))
+    skreg.io.dump(network(class_weight=weights), path)
+    assert skreg.io.load(path).class_weight == weights
+
+
 def test_a_model_of_a_later_format_says_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / "m.skops"
     with monkeypatch.context() as later:
