@@ -286,9 +286,21 @@ def _check_archive(data: bytes) -> None:
     """Refuse what would be larger than the file itself, as ``dump`` writes nothing."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         entries = file.infolist()
-    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-    if packed or sum(entry.file_size for entry in entries) > len(data):
-        raise ValueError("it says that it holds more than its own size")
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("it says that it holds more than its own size")
+        json.loads(file.read("schema.json"), object_hook=_check_sparse)
+
+
+def _check_sparse(node: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a sparse matrix, which is packed, where its type is said to be another.
+
+    skops looks at the type that it is said to be, and no further.
+    """
+    loader, module = node.get("__loader__"), node.get("__module__")
+    if loader == "SparseMatrixNode" and not f"{module}.".startswith("scipy.sparse."):
+        raise ValueError(f"it has a {loader} of the module {module!r}")
+    return node
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ValueError:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
+from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 import skreg.io
@@ -210,6 +211,15 @@ def test_a_pickle_and_a_pickle_inside(tmp_path, monkeypatch, model):
     assert sorted(os.listdir()) == ["m.skops", "payload"]
 
 
+def test_a_sparse_matrix_comes_back_where_it_is_trusted(tmp_path):
+    matrix = sparse.csr_array(np.eye(50))
+    skreg.io.dump({"a": matrix}, tmp_path / "m.skops")
+    with pytest.raises(TypeError, match=r"'scipy\.sparse\._csr\.csr_array'"):
+        skreg.io.load(tmp_path / "m.skops")
+    loaded = skreg.io.load(tmp_path / "m.skops", trusted=[sparse.csr_array])
+    assert (loaded["a"] != matrix).nnz == 0
+
+
 def test_nothing_is_written_where_an_archive_says(tmp_path, monkeypatch):
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
@@ -263,6 +273,16 @@ def test_files_that_would_fill_the_memory(tmp_path, model):
         file.writestr(SCHEMA, json.dumps(top(SCALER)))
         file.getinfo(SCHEMA).file_size = 2**42
     refused(path, sealed(archive), "more than its own size")
+    # A sparse matrix is packed within the archive: it is not loaded under our name.
+    packed = io.BytesIO()
+    sparse.save_npz(packed, sparse.csr_array((1, 2 * 10**6 + 1)).tocsc())
+    for cls in (OURS, ("builtins", "dict"), ("scipy.sparseful", "X")):
+        root = node("SparseMatrixNode", *cls, type="scipy", file="a.npz")
+        data = archive_of(top(parameter(root)), {"a.npz": packed.getvalue()})
+        tracemalloc.start()
+        refused(path, data, r"SparseMatrixNode")
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+        tracemalloc.stop()
     # An array that says that it is of terabytes.
     root = node("NdArrayNode", "numpy", "ndarray", type="numpy", file="a.npy")
     for shape in (2**40, 2**62):
