@@ -9,6 +9,7 @@ new one is drawn from the day it is declared.
 import linecache
 import math
 import pickle
+import re
 import signal
 import tempfile
 import threading
@@ -787,6 +788,15 @@ def is_clear(error):
     return clear
 
 
+def hides_a_fault(text):
+    """Whether it quotes the traceback of a fit that failed otherwise than clearly.
+
+    A search goes on after such a fit, or raises ValueError if there is no other.
+    """
+    errors = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Warning)):", text, re.M)
+    return not set(errors) <= {"ValueError", "TypeError", "InvalidParameterError"}
+
+
 @contextmanager
 def promises(where, **inputs):
     """A call within keeps its promises: Documented for a clear error, else Broken."""
@@ -802,11 +812,13 @@ def promises(where, **inputs):
         except (Broken, Documented):
             raise
         except Exception as error:
-            if not is_clear(error):
+            if not is_clear(error) or hides_a_fault(str(error)):
                 text = f"{type(error).__name__}: {error}"
                 raise Broken("wrong error", where, text) from error
             failure = error
         for warning in caught:
+            if hides_a_fault(str(warning.message)):
+                raise Broken("wrong error", where, str(warning.message))
             if not is_allowed(warning):
                 text = f"{warning.category.__name__}: {warning.message}"
                 promise = "warning"

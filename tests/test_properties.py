@@ -535,5 +535,19 @@ def test_a_broken_promise_shows(promise, method, fault, monkeypatch):
     assert broken.value.promise == promise
 
 
+@pytest.mark.parametrize("fails", [{0.1}, {0.1, 2.0}])
+def test_a_fault_in_a_fit_of_a_search_shows(fails):
+    """One fit fails, which is a warning and a score of NaN, or all of them do."""
+
+    def broken(model, X, y):
+        if model.lambd in fails:
+            raise IndexError("list index out of range")
+        return 0.5
+
+    case = found(**inputs.BASE_OF_SEARCH, scoring=broken, y=Y_OF_8)
+    with pytest.raises(Broken, match=r"(?s)wrong error in fit: .*IndexError"):
+        check_search(case)
+
+
 def test_nothing_is_broken_where_there_is_no_fault():
     check_fit(found(), Faulty)
