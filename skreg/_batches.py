@@ -67,7 +67,9 @@ class Batches:
         dtype = data.X.dtype
         self._weight = None
         if data.weight is not None:
-            self._weight = (data.weight / (data.total_weight / n)).astype(dtype)
+            # What overflows belongs to rows that are not among these.
+            with np.errstate(over="ignore"):
+                self._weight = (data.weight / (data.total_weight / n)).astype(dtype)
         self._codes = np.arange(data.target.n_outputs, dtype=data.y.dtype)[:, None]
         self._buffers = self._new_buffers(min(n, together * self.most_rows))
         # The share of each sample of a batch of this many, where weights are equal.

@@ -85,6 +85,15 @@ def _both_signs(Z: Array) -> Array:
     return both
 
 
+def _finite_log_softmax(Z: Array) -> Array:
+    """log softmax(Z), which is not below the least float where differences overflow."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = log_softmax(Z, axis=-2)
+    least = np.finfo(found.dtype).min
+    result: Array = np.maximum(found, least, out=found)
+    return result
+
+
 OUTPUTS = {
     "binary": Output(
         activation="logistic",
@@ -104,7 +113,7 @@ OUTPUTS = {
         activation="softmax",
         losses=_softmax_losses,
         probabilities=lambda Z: softmax(Z, axis=-2),
-        log_probabilities=lambda Z: log_softmax(Z, axis=-2),
+        log_probabilities=_finite_log_softmax,
         decisions=lambda Z: Z.argmax(axis=-2),
     ),
 }

@@ -322,3 +322,14 @@ def test_cross_entropy_of_certain_probabilities():
     assert_array_equal(cross_entropy_of_probabilities(A, Y), [0, 0, np.inf, np.inf])
     A, Y = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])
     assert_array_equal(cross_entropy_of_probabilities(A, Y), [0, np.inf])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logarithms_are_finite_where_differences_of_logits_overflow(dtype):
+    largest = np.finfo(dtype).max
+    Z = np.array([[largest, 0], [-largest, 1], [0, largest]], dtype)
+    with np.errstate(all="raise"):
+        found = OUTPUTS["multiclass"].log_probabilities(Z)
+    expected = [[0, -largest], [-largest, -largest], [-largest, 0]]
+    np.testing.assert_array_equal(found, np.array(expected, dtype))
+    assert found.dtype == dtype

@@ -130,6 +130,15 @@ FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
 @example(case=found(learning_rate_init=np.finfo(float).max))
 @example(case=found(epsilon=np.finfo(float).max))
 @example(case=found(solver="sgd", learning_rate="invscaling", power_t=1e300))
+# Rows held out that weigh so little beside the others that these, over them, overflow.
+@example(
+    case=found(
+        y=Labels("floats", (0, 1, 1, 1), 11),
+        sample_weight=Weights((1e-300, 1e10, 2.0), 11),
+        early_stopping=True,
+        random_state=2,
+    )
+)
 # Logits overflow.
 @example(case=found(((1e38,),), Y_1, dtype="float32", input_keep_prob=0.25))
 @example(case=found(X_new=TOO_LARGE_32, **FAST))
