@@ -44,7 +44,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     The file is written beside ``path`` under another name, flushed to the disk and then
     renamed. Until then a file that was there stays as it was: if the disk is full, if
     the process is killed or if the power fails. A file that is replaced hands its
-    permissions on.
+    permissions on, not its owner; other hard links to it keep the old one.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
         If ``path`` is not a file that can be written, or its folder is none; or if
         there is a dict in the estimator whose keys would not come back from the file,
         as bools would not.
+    OSError
+        If it cannot be written, as on a full disk. A file that was there stays as it was.
     ImportError
         If skops is missing, or is older than 0.15.
 
