@@ -63,7 +63,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
         there is a dict in the estimator whose keys would not come back from the file,
         as bools would not.
     OSError
-        If it cannot be written, as on a full disk. A file that was there stays as it was.
+        If it cannot be written, as on a full disk. A file that was there stays.
     ImportError
         If skops is missing, or is older than 0.15.
 
