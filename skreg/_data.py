@@ -124,9 +124,14 @@ def validated_as_floats(
     bools in bool. ``dtype`` is one of ``FLOATS``, or these.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        found = validate_data(
-            estimator, X, *y, accept_sparse="csr", dtype=dtype, **check
-        )
+        try:
+            found = validate_data(
+                estimator, X, *y, accept_sparse="csr", dtype=dtype, **check
+            )
+        except OverflowError:
+            raise ValueError(
+                "X has an integer that is too large for a float. Scale its column."
+            ) from None
     rows, *labels = found if y else (found,)
     if rows.dtype not in FLOATS:
         rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)

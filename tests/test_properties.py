@@ -386,6 +386,17 @@ def test_lambd_over_tiny_weights_is_refused(rows):
         small(*rows, lambd=2.0, sample_weight=np.full(20, 1e-310))
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "predict", "score"])
+def test_an_integer_that_is_too_large_for_a_float_is_refused(rows, method):
+    X, y = rows
+    model = RegularizedMLPClassifier(3, max_iter=5, early_stopping=False).fit(X, y)
+    large = X.astype(object)
+    large[2, 1] = 10**400
+    arguments = (large,) if method == "predict" else (large, y)
+    with pytest.raises(ValueError, match="X has an integer that is too large"):
+        getattr(model, method)(*arguments)
+
+
 def test_a_column_that_is_too_large_for_the_functions_is_named():
     X, _, parameters = of_one_column(1e200, 1e180)
     with pytest.raises(ValueError, match=r"Z1 overflows: .* is 1e\+200, in X"):
