@@ -124,7 +124,7 @@ class Adam(Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         root = math.sqrt(1 - beta_2)
-        self._factor = (1 - beta_1) / root
+        self._factor = (1 - float(beta_1)) / root
         self._beta_1, self._beta_2, self._epsilon = numbers(
             theta, beta_1, beta_2, float(epsilon) / root
         )

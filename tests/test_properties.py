@@ -130,6 +130,8 @@ FAST = {"learning_rate_init": 10.0, "solver": "sgd"}
 @example(case=found(learning_rate_init=np.finfo(float).max))
 @example(case=found(epsilon=np.finfo(float).max))
 @example(case=found(solver="sgd", learning_rate="invscaling", power_t=1e300))
+# 1 - beta_2 is no number of float32, or none at all.
+@example(case=found(beta_1=np.float16(0.5), beta_2=1 - 2**-53))
 # Rows held out that weigh so little beside the others that these, over them, overflow.
 @example(
     case=found(
