@@ -84,6 +84,11 @@ class MinusLoss:
         else:
             log_proba = _log_proba_of(y, estimator, X)
         weights = None if sample_weight is None else np.asarray(sample_weight)
+        if weights is not None and not weights.any():
+            raise ValueError(
+                f"sample_weight is 0 in all of the {len(weights)} rows to be scored. "
+                "Leave rows of weight 0 out, or give other folds by cv."
+            )
         return float(np.average(log_proba, weights=weights))
 
     def _accept_sample_weight(self) -> bool:

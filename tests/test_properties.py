@@ -231,6 +231,14 @@ def check_search(case):
 
 
 @inputs.a_part_of_the_examples(5)
+# All rows of a fold weigh nothing.
+@example(
+    case=found(
+        y=Labels("ints", (0,), 2),
+        sample_weight=Weights((0.0, 1.0), 2),
+        **inputs.BASE_OF_SEARCH,
+    )
+)
 @given(
     case=inputs.cases(
         inputs.parameters(RegularizedMLPClassifierCV, inputs.BASE_OF_SEARCH)
