@@ -78,6 +78,9 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     comment. The digest finds damage, not malice: whoever changes the file on purpose
     can write the digest anew.
 
+    skops writes some things that it does not read again, such as a lambda. If there is
+    more in the pipeline than scikit-learn and skreg, load the file once.
+
     Examples
     --------
     >>> import os

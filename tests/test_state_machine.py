@@ -14,7 +14,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
-    initialize,
     invariant,
     precondition,
     rule,
@@ -102,8 +101,8 @@ def weights_of(estimator):
 class Calls(RuleBasedStateMachine):
     """An estimator, and what is known of it from the calls that succeeded."""
 
-    @initialize()
-    def begin(self):
+    def __init__(self):
+        super().__init__()
         self.estimator = RegularizedMLPClassifier(**BASE)
         self.parameters = dict(BASE)
         # What a twin has to repeat: parameters, and the calls that count.

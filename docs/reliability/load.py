@@ -470,6 +470,8 @@ def main() -> None:
     test = options.test
     if options.who is not None:
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # In the threads of a search the filters are others.
+        warnings.showwarning = lambda *_, **__: None
         size = options.size if test == "soak" else int(options.size)
         print(json.dumps(TESTS[test](options.who, size)))
         return
