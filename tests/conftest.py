@@ -27,10 +27,9 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # What is imported while tests are collected stays to the end: no search for garbage
-# goes through it, neither now nor in a test that calls `gc.collect`.
+# goes through it meanwhile.
 gc.disable()
 
 
 def pytest_collection_finish():
     gc.enable()
-    gc.freeze()
