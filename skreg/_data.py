@@ -198,7 +198,9 @@ def check_weight(
 def row_weights(sample_weight: ArrayLike, X: Any, name: str = "sample_weight") -> Array:
     """Finite, non-negative weights, one for each row of X."""
     try:
-        weight: Array = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        # It sums them to see whether they are finite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight: Array = _check_sample_weight(sample_weight, X, dtype=np.float64)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if (weight < 0).any():

@@ -225,8 +225,10 @@ def _arrow_frame(A):
 
 
 def _category_frame(A):
-    # pandas has no categories of float16.
-    return _frame(_for_scipy(A) if A.dtype == np.float16 else A).astype("category")
+    # pandas has no categories of float16 and longdouble.
+    return _frame(A.astype(float) if A.dtype.itemsize in (2, 16) else A).astype(
+        "category"
+    )
 
 
 def _numbered_frame(A):

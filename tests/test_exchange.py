@@ -138,7 +138,7 @@ def test_to_sklearn_has_the_attributes_of_a_fitted_mlp_classifier(kind, solver):
 def test_to_sklearn_keeps_single_precision():
     X32, y = X.astype(np.float32), TARGETS["multiclass"]
     with quiet():
-        model = RegularizedMLPClassifier((6, 5), max_iter=5).fit(X32, y)
+        model = RegularizedMLPClassifier((6, 5), max_iter=5, random_state=0).fit(X32, y)
     mlp = model.to_sklearn()
     assert mlp.coefs_[0].dtype == np.float32
     assert mlp.predict_proba(X32).dtype == model.predict_proba(X32).dtype == np.float32

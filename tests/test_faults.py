@@ -164,6 +164,13 @@ def test_a_bad_weight_raises(table, bad):
         classifier().fit(X, y, sample_weight=weight)
 
 
+def test_weights_of_both_infinities_raise_without_a_warning_of_numpy(table):
+    X, y = table[0][:20], table[1][:20]
+    weight = np.r_[np.inf, -np.inf, np.ones(18)]
+    with pytest.raises(ValueError, match=r"sample_weight.*infinity"):
+        classifier().fit(X, y, sample_weight=weight)
+
+
 # 3. Early stopping
 
 
