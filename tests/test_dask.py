@@ -489,7 +489,7 @@ def test_mini_batches_learn():
 def test_it_does_not_matter_which_worker_does_what():
     X, y = make_data()
     model = make_model(batch_size=20, keep_prob=0.8, input_keep_prob=0.9, max_iter=2)
-    found = fit(clone(model), X, y)
+    found = fit(clone(model), X, y, rows=25)
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=3, processes=False, dashboard_address=":0"
@@ -497,7 +497,7 @@ def test_it_does_not_matter_which_worker_does_what():
         Client(other, set_as_default=False) as client,
     ):
         again = skreg.dask.fit(
-            clone(model), in_chunks(X, 17), in_chunks(y, 17), client=client
+            clone(model), in_chunks(X, 25), in_chunks(y, 25), client=client
         )
     assert_same_model(again, found, tolerance=0)
 
