@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reliability
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from lines import raised_at_line
 from sklearn.base import clone
@@ -570,6 +571,7 @@ RegularizedMLPClassifierCV(
 @pytest.mark.slow
 def test_ctrl_c_ends_a_search_and_its_workers():
     """As from a terminal: all processes of the group get the signal."""
+    of_group = reliability.load("faults").of_group
     process = subprocess.Popen(
         [sys.executable, "-c", SEARCH],
         stdout=subprocess.PIPE,
@@ -592,16 +594,3 @@ def test_ctrl_c_ends_a_search_and_its_workers():
         if of_group(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def of_group(group):
-    """The processes of the group that are left."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, of_process = status.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(of_process) == group and state != "Z":
-            found.append(int(status.parent.name))
-    return found
