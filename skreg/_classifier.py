@@ -990,7 +990,8 @@ class RegularizedMLPClassifier(
         Raises
         ------
         ValueError
-            If ``target`` is not one of ``classes_``.
+            If ``target`` is not one of ``classes_``, or weights are so large that the
+            derivatives overflow.
 
         Examples
         --------
@@ -1023,6 +1024,13 @@ class RegularizedMLPClassifier(
             return input_gradients(layers, activation, workspace, outputs).T
 
         gradients = of_all_rows(rows, layers, activation, finish).swapaxes(1, 2)
+        if not np.isfinite(gradients).all():
+            largest = max(np.abs(W).max() for W in self.coefs_)
+            raise ValueError(
+                f"The input gradients overflow {gradients.dtype}: the largest weight "
+                f"is {largest:.3g}. Fit again with X scaled so that its columns have a "
+                "spread of about one."
+            )
         return sign * gradients[:, 0] if len(outputs) == 1 else gradients
 
     # Exchange with scikit-learn's network.

@@ -601,6 +601,18 @@ def test_input_gradients_of_a_target(iris):
         model.input_gradients(X, target="tulip")
 
 
+@pytest.mark.parametrize("target", [None, 2])
+def test_input_gradients_that_overflow_are_an_error(iris, target):
+    X, y = iris
+    model = classifier(activation="identity").fit(X, y)
+    for W, b in zip(model.coefs_, model.intercepts_, strict=True):
+        W[...], b[...] = 1e155, 0
+    tiny = np.full((1, 4), 1e-200)
+    assert np.isfinite(model.decision_function(tiny)).all()
+    with pytest.raises(ValueError, match=r"gradients overflow float64: .* is 1e\+155"):
+        model.input_gradients(tiny, target=target)
+
+
 # The fitted state
 
 
