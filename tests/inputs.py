@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars
 import sklearn
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -39,11 +40,6 @@ from sklearn.utils import _param_validation as declared
 
 import skreg
 from skreg import RegularizedMLPClassifier
-
-try:
-    import polars
-except ImportError:
-    polars = None
 
 # Numbers ------------------------------------------------------------------------------
 
@@ -255,9 +251,8 @@ FRAMES = {
     "category frame": _category_frame,
     "numbered frame": _numbered_frame,
     "sparse frame": _sparse_frame,
+    "polars frame": _polars_frame,
 }
-if polars is not None:
-    FRAMES["polars frame"] = _polars_frame
 CONTAINERS = ARRAYS | SPARSE | FRAMES
 
 
@@ -353,9 +348,8 @@ COLUMN_CONTAINERS = {
     ).astype("category"),
     "nullable": lambda y: pd.Series(y).convert_dtypes(),
     "Arrow": lambda y: pd.Series(y).convert_dtypes(dtype_backend="pyarrow"),
+    "polars": lambda y: polars.Series(y.tolist(), strict=False),
 }
-if polars is not None:
-    COLUMN_CONTAINERS["polars"] = lambda y: polars.Series(y.tolist(), strict=False)
 INDICATORS = ["int64", "bool", "float64", "uint8"]
 
 
@@ -761,7 +755,7 @@ def fingerprint(value):
             pickle.dumps(frame.iloc[:, i].tolist()) for i in range(frame.shape[1])
         ]
         return columns, list(frame.columns), list(frame.dtypes), list(frame.index)
-    if polars is not None and isinstance(value, polars.DataFrame | polars.Series):
+    if isinstance(value, polars.DataFrame | polars.Series):
         return repr(value.to_arrow().to_pylist()), repr(value.to_numpy().dtype)
     return repr(value)
 

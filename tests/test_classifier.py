@@ -1433,7 +1433,7 @@ def interrupted_at_line(n):
 
 @pytest.mark.parametrize("fitted_before", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_ctrl_c_keeps_the_weights_so_far_and_is_raised_again(solver, fitted_before):
+def test_ctrl_c_keeps_the_epochs_so_far_and_is_raised_again(solver, fitted_before):
     X, y = make_data("multiclass", noise=2)
     estimator = endless(solver=solver, verbose=True)
     if fitted_before:

@@ -7,6 +7,7 @@ import pickle
 import joblib
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
@@ -359,6 +360,22 @@ def test_a_frame_gives_the_model_of_its_values(iris_frame):
     np.testing.assert_array_equal(
         framed.predict_proba(X), plain.predict_proba(X.to_numpy())
     )
+
+
+def test_a_polars_frame_gives_the_model_of_its_values(iris_frame):
+    X, y = iris_frame
+    frame = polars.DataFrame({name: X[name].to_numpy() for name in X.columns})
+    species = np.array(["setosa", "versicolor", "virginica"])[y]
+    framed = small().fit(frame, polars.Series(species))
+    plain = small().fit(X.to_numpy(), species)
+    assert list(framed.feature_names_in_) == list(X.columns)
+    np.testing.assert_array_equal(framed.classes_, plain.classes_)
+    np.testing.assert_array_equal(framed.predict(frame), plain.predict(X.to_numpy()))
+    np.testing.assert_array_equal(
+        framed.predict_proba(frame), plain.predict_proba(X.to_numpy())
+    )
+    with pytest.raises(ValueError, match="same order"):
+        framed.predict(frame.select(X.columns[::-1].tolist()))
 
 
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]

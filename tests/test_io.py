@@ -26,7 +26,9 @@ from skreg import (
 )
 from skreg._files import check_writable, printable, write_whole
 
-resource = pytest.importorskip("resource", reason="for systems with limits and fork")
+posix = pytest.mark.skipif(
+    os.name != "posix", reason="needs pipes, links, permissions or limits of POSIX"
+)
 
 OURS = [
     "skreg._classifier.RegularizedMLPClassifier",
@@ -59,6 +61,7 @@ def saved(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def script():
     """The script that counts what becomes of damaged files."""
+    pytest.importorskip("resource", reason="the script needs limits and fork")
     return reliability.load("files")
 
 
@@ -232,6 +235,7 @@ def test_a_file_that_is_not_ours(tmp_path, model):
     refused(path, "no checksum of skreg", "is for skops.io.load")
 
 
+@posix
 def test_what_is_no_file(tmp_path):
     refused(tmp_path, "is not a file")
     os.mkfifo(tmp_path / "pipe")
@@ -324,6 +328,7 @@ def test_the_script_tells_what_came_of_a_file(script):
 # Whole or not at all -----------------------------------------------------------------
 
 
+@posix
 def test_nothing_but_a_file_is_replaced(tmp_path, model):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
@@ -335,12 +340,14 @@ def test_nothing_but_a_file_is_replaced(tmp_path, model):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@posix
 def test_a_link_is_followed_before_it_is_found_writable(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "missing" / "m")
     with pytest.raises(ValueError, match=r"link: there is no folder .*missing"):
         check_writable(tmp_path / "link")
 
 
+@posix
 def test_links_in_a_circle_are_replaced(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
@@ -353,6 +360,7 @@ def test_links_in_a_circle_are_replaced(tmp_path):
         assert (tmp_path / "a").read_bytes() == b"new"
 
 
+@posix
 @pytest.mark.parametrize("mask", [0o022, 0o077])
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, mask):
     before = os.umask(mask)
@@ -363,6 +371,7 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, mask):
     assert (tmp_path / "m").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+@posix
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755])
 def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     path = tmp_path / "m"
@@ -379,6 +388,7 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     assert path.stat().st_mode & 0o777 == mode
 
 
+@posix
 def test_the_order_of_flushing_and_renaming(tmp_path, monkeypatch):
     path, order = tmp_path / "m", []
     fsync, replace = os.fsync, os.replace
@@ -399,6 +409,7 @@ def test_the_order_of_flushing_and_renaming(tmp_path, monkeypatch):
     assert order == [("file", 5), ("replace", True), ("folder", None)]
 
 
+@posix
 def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch):
     fsync = os.fsync
 
@@ -412,8 +423,11 @@ def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch):
     assert (tmp_path / "m").read_bytes() == b"new"
 
 
+@posix
 def test_on_a_full_disk_the_old_file_stays(tmp_path, model, saved):
     """The system's own error, half-way through the file."""
+    import resource
+
     path = tmp_path / "m.skops"
     path.write_bytes(saved)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

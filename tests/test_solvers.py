@@ -1022,7 +1022,7 @@ def test_an_interrupt_in_an_epoch_keeps_the_one_before(n_steps):
 
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("epoch", [1, 4])
-def test_an_interrupt_in_a_report_keeps_the_weights_so_far(epoch, validated):
+def test_an_interrupt_in_a_report_keeps_the_epochs_so_far(epoch, validated):
     stop = KeyboardInterrupt()
 
     def report(of_epoch):
