@@ -111,16 +111,21 @@ def in_other_processes(name: str) -> list[bytes]:
     found += Parallel(n_jobs=2)(delayed(fitted)(models()[name]) for _ in range(2))
     for seed in ("0", "1", "31337"):
         code = f"import determinism; print(determinism.fitted_of({name!r}).hex())"
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.append(bytes.fromhex(run.stdout))
+        found.append(bytes.fromhex(printed(code, PYTHONHASHSEED=seed)))
     return found
+
+
+def printed(code: str, **environment: str) -> str:
+    """What a process prints that runs the code in this folder."""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout
 
 
 def searched(model: Any, n_jobs: int) -> bytes:
@@ -174,15 +179,8 @@ def changed_by_calls(model: Any) -> list[str]:
 def weights_by_threads(threads: str) -> dict[str, list[list[float]]]:
     """Weights of networks of several sizes, in a process with so many BLAS threads."""
     code = "import determinism, json; print(json.dumps(determinism.weights_by_size()))"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, list[list[float]]] = json.loads(run.stdout)
+    text = printed(code, OPENBLAS_NUM_THREADS=threads)
+    found: dict[str, list[list[float]]] = json.loads(text)
     return found
 
 
