@@ -151,7 +151,7 @@ def test_to_sklearn_keeps_single_precision():
 def test_the_names_of_columns_go_there_and_back():
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
     with quiet():
-        model = RegularizedMLPClassifier((6, 5), max_iter=5)
+        model = RegularizedMLPClassifier((6, 5), max_iter=5, random_state=0)
         model.fit(frame, TARGETS["binary"])
     mlp = model.to_sklearn()
     back = RegularizedMLPClassifier.from_sklearn(mlp)
