@@ -57,6 +57,15 @@ def short_runs():
         yield
 
 
+@pytest.fixture
+def quick_collections():
+    """What is there already is left out of the searches for garbage."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def blocks():
     """Blocks of Python's allocator in use, those of its own caches left out."""
     gc.collect()
@@ -75,6 +84,7 @@ def of_process():
 @pytest.mark.skipif(
     sys.implementation.name != "cpython", reason="counts CPython's blocks"
 )
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_fit_leaves_nothing_behind(name):
     rows = csr_array(X) if name == "dropout" else X
@@ -118,6 +128,7 @@ def test_what_is_let_go_is_freed_at_once(name):
         gc.enable()
 
 
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("sparse", [False, True])
 def test_partial_fit_does_not_grow(sparse):
     """After 110 calls the model, and the peak within a call, are as after 10."""
