@@ -761,13 +761,14 @@ def report(
                 place = row["module"], row["function"], row["before"], row["after"]
                 reasons[place] = row["reason"]
     counts: dict[str, Counter[str]] = {name: Counter() for name in modules}
-    survivors = []
+    survivors, used = [], set()
     for number, mutant in enumerate(mutants):
         outcome, _ = outcomes[number]
         counts[mutant.module][outcome] += 1
         if outcome == "survived":
             place = mutant.module, mutant.function, mutant.before, mutant.after
             survivors.append((mutant, reasons.get(place, "")))
+            used.add(place)
     missed = [f"{mutant.module}:{mutant.line}" for mutant, why in survivors if not why]
     missed += [
         f"{mutant.module}:{mutant.line} ({OUTSIDE})"
@@ -795,6 +796,8 @@ def report(
             path = results / f"{of}.csv"
             with path.open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
+        for place in reasons.keys() - used:
+            print("a reason for what does not survive:", *place)
     print(f"{seconds:.0f} s")
     if missed:
         raise SystemExit(f"Not explained, or less than 90 %: {', '.join(missed)}")
