@@ -184,7 +184,8 @@ def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
     """Parameters for ours that mean what those of the ``MLPClassifier`` do."""
     batch_size = _THEIR_AUTO if mlp.batch_size == "auto" else mlp.batch_size
     n_batches = 1
-    if mlp.t_:
+    # L-BFGS has no batches, and sees the rows with each evaluation of the loss.
+    if mlp.solver != "lbfgs" and mlp.t_:
         n_batches = _n_batches(mlp.t_ / len(mlp.loss_curve_), batch_size)
     return {
         **clone(mlp).get_params(),

@@ -715,6 +715,7 @@ MAY_WARN = [
     (UserWarning, "One or more of the test scores are non-finite"),
     (UserWarning, "One or more of the train scores are non-finite"),
     (UserWarning, "Scoring failed"),
+    (UserWarning, "does not support sample_weight"),
     (UserWarning, "y_pred contains classes not in y_true"),
     (UserWarning, "No positive class found in y_true"),
     (UserWarning, "A single label was found in"),

@@ -210,6 +210,37 @@ def test_alpha_is_lambd_by_the_number_of_batches(parameters, batch_size, alpha):
     assert (mlp.batch_size, mlp.alpha) == (batch_size, alpha)
 
 
+@pytest.mark.parametrize("batch_size", [10, "auto"])
+@pytest.mark.parametrize("max_iter", [1, 20])
+def test_lambd_of_lbfgs_goes_there_and_back(batch_size, max_iter):
+    """It has no batches, and rows are seen as often as the loss is evaluated."""
+    X200, y = np.tile(X, (5, 1)), np.tile(TARGETS["binary"], 5)
+    model = RegularizedMLPClassifier(
+        (6, 5),
+        solver="lbfgs",
+        lambd=3.0,
+        batch_size=batch_size,
+        max_iter=max_iter,
+        random_state=0,
+    )
+    with quiet():
+        model.fit(X200, y)
+    assert model.t_ >= len(X200)
+    mlp = model.to_sklearn()
+    assert mlp.alpha == 3.0
+    assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 3.0
+
+
+def test_lbfgs_that_stood_at_its_minimum_goes_there_and_back():
+    """No iteration, so no loss in the curve, but the rows were seen once."""
+    with quiet():
+        model = ours(solver="lbfgs", tol=1e6)
+    assert (model.n_iter_, model.t_, model.loss_curve_) == (0, len(X), [])
+    back = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
+    assert back.lambd == model.lambd
+    assert_same_weights(back, model, 0)
+
+
 def test_alpha_of_lambd_by_layer_costs_the_same():
     model = ours(lambd=[3.0, 0.5, 1.0], batch_size="full")
     squares = [np.square(W).sum() for W in model.coefs_]

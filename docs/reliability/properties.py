@@ -75,7 +75,7 @@ def run_tests(tests: list[str]) -> int:
         [*command, *tests, *options], cwd=ROOT, capture_output=True, text=True
     )
     print(found.stdout, found.stderr, sep="\n")
-    numbers = re.findall(r"(\d+) passing examples, (\d+) failing", found.stdout)
+    numbers = re.findall(r"(\d+) passing(?: examples)?, (\d+) failing", found.stdout)
     drawn = sum(int(number) for pair in numbers for number in pair)
     print(
         f"{drawn} examples (those of all phases) in {time.perf_counter() - start:.0f} "
