@@ -275,7 +275,7 @@ def _class_factors(class_weight: Any, counts: Array, classes: Array) -> Array:
     n_rows, totals = counts
     if isinstance(class_weight, str):
         # compute_class_weight takes no sample weights in scikit-learn 1.6.
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             factors = totals.sum() / np.count_nonzero(n_rows) / totals
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=classes)

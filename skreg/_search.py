@@ -484,7 +484,10 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
                 delattr(self, name)
             self.n_splits_ = len(splits)
             self._scored_by = self.scoring
-            self.cv_results_ = self._format_results(candidates, len(splits), out)
+            with np.errstate(over="ignore"):
+                # The standard deviation of huge losses.
+                results = self._format_results(candidates, len(splits), out)
+            self.cv_results_ = results
             self._choose_best(out[0]["test_scores"], refit_metric)
             if self.refit:
                 best: Any = clone(estimator).set_params(**self.best_params_)

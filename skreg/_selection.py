@@ -75,21 +75,24 @@ class MinusLoss:
         y: Any,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        y = y.toarray() if issparse(y) else np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-        if y.ndim == 2:
-            logits = estimator.decision_function(X).astype(float)
-            log_proba = -np.logaddexp(0, np.where(y, -logits, logits)).sum(axis=1)
-        else:
-            log_proba = _log_proba_of(y, estimator, X)
-        weights = None if sample_weight is None else np.asarray(sample_weight)
+        weights = None
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, dtype=float)
         if weights is not None and not weights.any():
             raise ValueError(
                 f"sample_weight is 0 in all of the {len(weights)} rows to be scored. "
                 "Leave rows of weight 0 out, or give other folds by cv."
             )
-        return float(np.average(log_proba, weights=weights))
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        log_proba_of = _log_proba_of_labels if y.ndim == 2 else _log_proba_of_classes
+        with np.errstate(over="ignore"):
+            log_proba = log_proba_of(y, estimator, X)
+            if weights is not None:
+                # The weights alone, or times a huge loss, may overflow.
+                weights = weights / weights.max()
+            return float(np.average(log_proba, weights=weights))
 
     def _accept_sample_weight(self) -> bool:
         return True
@@ -101,7 +104,14 @@ class MinusLoss:
         return request
 
 
-def _log_proba_of(y: Array, estimator: Any, X: ArrayLike) -> Array:
+def _log_proba_of_labels(y: Array, estimator: Any, X: ArrayLike) -> Array:
+    """The logarithm of the probability that each row has of its labels."""
+    logits = estimator.decision_function(X).astype(float)
+    found: Array = -np.logaddexp(0, np.where(y, -logits, logits)).sum(axis=1)
+    return found
+
+
+def _log_proba_of_classes(y: Array, estimator: Any, X: ArrayLike) -> Array:
     """The logarithm of the probability that each row has of its class."""
     log_proba = estimator.predict_log_proba(X).astype(float)
     code_of = {label: code for code, label in enumerate(estimator.classes_.tolist())}

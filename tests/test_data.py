@@ -182,6 +182,7 @@ def test_classes_have_the_weights_that_they_are_given():
         ({"c": np.inf}, [[2, 1, 1]] * 2, "class 'c' has the weight inf"),
         ({"c": 1}, [[2, 1, 1], [2, 0, 1]], r"class 'b' .* total weight of 0\.0\."),
         ("balanced", [[2, 1, 1], [2, 1, 0]], r"class 'c' .* total weight of 0\.0\."),
+        ("balanced", [[2, 1, 1], [2, 1, 1e-310]], "class .c. .* weight of 1e-310"),
     ],
 )
 def test_a_class_without_a_weight_is_refused(given, counts, message):

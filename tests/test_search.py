@@ -611,6 +611,30 @@ def test_the_loss_of_rows_that_are_surely_wrong_is_finite():
     assert MinusLoss()(model, X, y) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_of_huge_losses_does_not_overflow_by_their_weights(kind):
+    X, y, _ = table(kind)
+    model = RegularizedMLPClassifier((5,), early_stopping=False, max_iter=5).fit(X, y)
+    model.coefs_[-1] *= 1e300
+    expected = MinusLoss()(model, X, y)
+    assert -1e302 < expected < -1e298
+    for weight in (1e10, 1e300, 1e-310):
+        weights = np.full(len(X), weight)
+        assert MinusLoss()(model, X, y, weights) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+def test_a_search_of_huge_losses_has_their_mean():
+    """Their standard deviation overflows; that is no warning."""
+    X, y, _ = table()
+    X[-1] = 1e299
+    splits = [(np.arange(40), np.arange(40, 47)), (np.arange(40), np.arange(30))]
+    result = search(scoring="auto", cv=splits, refit=False).fit(X, y)
+    losses = result.cv_results_["mean_test_loss"]
+    assert np.isfinite(losses).all()
+    assert losses.min() < -1e295
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_a_column_of_classes_and_sparse_labels():
     X, y, _ = table("multiclass")
