@@ -24,7 +24,28 @@ def heads_of_with(file):
         for node in ast.walk(tree)
         if isinstance(node, ast.With)
         for line in range(node.lineno, node.body[0].lineno)
-    }
+    } | unguarded_in_with(tree)
+
+
+def unguarded_in_with(tree):
+    """The lines of comprehensions and of ``try`` in a block, from Python 3.12 on.
+
+    They are in the block's frame, but an exception of the tracer there does not leave
+    the block either; that of a signal does.
+    """
+    if sys.version_info < (3, 12):
+        return set()
+    inside = [
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.With)
+        for node in ast.walk(block)
+    ]
+    lines = {node.lineno for node in inside if isinstance(node, ast.Try)}
+    for node in inside:
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
+            lines |= set(range(node.lineno, node.end_lineno + 1))
+    return lines
 
 
 class AtLine:
