@@ -73,7 +73,9 @@ class Recorder:
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_every_epoch_begins_and_ends(iris, solver):
     recorder = Recorder()
-    model = classifier(solver=solver, max_iter=4 if solver != "lbfgs" else 999)
+    model = classifier(
+        solver=solver, max_iter=4 if solver != "lbfgs" else 999, tol=0.01
+    )
     model.set_callbacks(recorder).fit(*iris)
     assert recorder.events[:2] == ["setup", ("begin", "fit")]
     assert recorder.events[-2:] == [("end", "fit"), "teardown"]
@@ -156,7 +158,9 @@ def test_a_callback_that_fails_leaves_the_estimator_as_it_was(iris):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_scoring_monitor_records_each_epoch(iris, solver):
     monitor = callback.ScoringMonitor(scoring="accuracy")
-    model = classifier(solver=solver, max_iter=4 if solver != "lbfgs" else 999)
+    model = classifier(
+        solver=solver, max_iter=4 if solver != "lbfgs" else 999, tol=0.01
+    )
     model.set_callbacks(monitor).fit(*iris)
     scores = [
         row["accuracy"]
@@ -271,7 +275,12 @@ def searches(lambds=(0.1, 1.0), keep_probs=(0.5, 1.0), **parameters):
 
 SEARCHES = {
     "sgd": {"solver": "sgd"},
-    "lbfgs": {"solver": "lbfgs", "keep_probs": (1.0, 1.0), "max_iter": 2000},
+    "lbfgs": {
+        "solver": "lbfgs",
+        "keep_probs": (1.0, 1.0),
+        "max_iter": 2000,
+        "tol": 0.01,
+    },
     "some diverge": {"solver": "sgd", "lambds": (0.1, 1e9)},
 }
 
