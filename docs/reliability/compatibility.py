@@ -18,7 +18,7 @@ code of pytest. What follows ``--`` goes to pytest.
     python3.12 docs/reliability/compatibility.py oldest
     python3.13 docs/reliability/compatibility.py oldest --at-least numpy==2.1.0 \
         scipy==1.14.1 pandas==2.2.3 pyarrow==18.0.0 matplotlib==3.9.2 \
-        onnx==1.18.0 shap==0.48.0 pyyaml==6.0.2
+        onnx==1.18.0 skl2onnx==1.19.1 shap==0.48.0 pyyaml==6.0.2
     python3.13 docs/reliability/compatibility.py nightly --index URL -- -x tests
 """
 
