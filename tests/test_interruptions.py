@@ -131,7 +131,10 @@ def assert_same(found, expected, path="model"):
 
 
 def blas_threads():
-    return {of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"}
+    found = {of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"}
+    if not found:
+        pytest.skip("threadpoolctl does not know the BLAS libraries here")
+    return found
 
 
 def fit(model):
