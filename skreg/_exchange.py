@@ -65,6 +65,10 @@ def to_sklearn(model: Any) -> MLPClassifier:
     for name in _IN_COMMON:
         setattr(theirs, name, getattr(model, name))
     theirs.loss_curve_ = list(model.loss_curve_)
+    # For the way back: our t_ has the rows of more epochs than the curve has losses of.
+    # A plain tuple, so that who loads theirs needs nothing of ours.
+    n_losses, n_rows = len(theirs.loss_curve_), _rows_of_epoch(model)
+    theirs._rows_of_ours = theirs.loss_curve_, n_losses, model.t_, n_rows
     if hasattr(model, "feature_names_in_"):
         theirs.feature_names_in_ = model.feature_names_in_.copy()
     if settings["early_stopping"]:
@@ -115,9 +119,9 @@ def from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mode
         model.feature_names_in_ = mlp.feature_names_in_.copy()
     model.loss_ = float(mlp.loss_)
     model.loss_curve_ = [float(loss) for loss in getattr(mlp, "loss_curve_", [])]
-    if model.loss_curve_ and not mlp.warm_start:
+    if not mlp.warm_start:
         # Theirs stays 1 however often partial_fit is called.
-        model.n_iter_ = len(model.loss_curve_)
+        model.n_iter_ = max(mlp.n_iter_, len(model.loss_curve_))
     model.train_scores_, model.refit_ = None, False
     scores = getattr(mlp, "validation_scores_", None)
     if scores and model.scoring in _ACCURACY:
@@ -183,10 +187,7 @@ def _n_batches(n_rows: float, batch_size: float) -> int:
 def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
     """Parameters for ours that mean what those of the ``MLPClassifier`` do."""
     batch_size = _THEIR_AUTO if mlp.batch_size == "auto" else mlp.batch_size
-    n_batches = 1
-    # L-BFGS has no batches, and sees the rows with each evaluation of the loss.
-    if mlp.solver != "lbfgs" and mlp.t_:
-        n_batches = _n_batches(mlp.t_ / len(mlp.loss_curve_), batch_size)
+    n_batches = _n_batches(_rows_of_their_epoch(mlp), batch_size)
     return {
         **clone(mlp).get_params(),
         "hidden_layer_sizes": tuple(len(b) for b in mlp.intercepts_[:-1]),
@@ -211,9 +212,10 @@ def _their_settings(model: Any) -> dict[str, Any]:
     lambd = lambds[0]
     if len(set(lambds)) > 1:
         # The one that costs the same with these weights.
-        squares = [float(np.vdot(W, W)) for W in model.coefs_]
+        largest = max(np.abs(W).max() for W in model.coefs_) or 1.0
+        squares = [float(np.square(W / largest).sum()) for W in model.coefs_]
         lambd = float(np.average(lambds, weights=squares if any(squares) else None))
-    n_rows = 0 if model.solver == "lbfgs" else _rows_of_epoch(model)
+    n_rows = _rows_of_epoch(model)
     n_batches, batch_size = 1, model.batch_size
     if n_rows:
         batch_size = rows_of_batch(model, n_rows)
@@ -232,12 +234,28 @@ def _their_settings(model: Any) -> dict[str, Any]:
 
 
 def _rows_of_epoch(model: Any) -> int:
-    """The rows that the model was trained on; 0 if it has not seen an epoch of them."""
+    """The rows that the model was trained on; 0 if it has not seen an epoch of them.
+
+    L-BFGS has no batches, and sees the rows with each evaluation of the loss: 0 too.
+    """
+    if model.solver == "lbfgs":
+        return 0
     state = getattr(model, "_training_state", None)
     if state is not None:
         n_rows: int = state["n_rows"]
         return n_rows
     return int(model.t_ // model.n_iter_) if model.n_iter_ else 0
+
+
+def _rows_of_their_epoch(mlp: Any) -> float:
+    """The rows that theirs was trained on; 0 where it does not tell, as with L-BFGS."""
+    loss_curve = getattr(mlp, "loss_curve_", [])
+    known, n_losses, t, n_rows = getattr(mlp, "_rows_of_ours", (None, 0, 0, 0))
+    # A fit anew makes another list; what goes on appends to it.
+    if known is not loss_curve:
+        n_losses = t = n_rows = 0
+    n_new = len(loss_curve) - n_losses
+    return (mlp.t_ - t) / n_new if n_new else n_rows
 
 
 # What goes on where training stopped.
@@ -252,6 +270,10 @@ def _blank(model: Any, settings: dict[str, Any]) -> MLPClassifier:
         "random_state": 0,
         "verbose": False,
         "warm_start": False,
+        # With extreme ones even a step from a row of zeros overflows.
+        "learning_rate_init": 0.001,
+        "epsilon": 1e-8,
+        "power_t": 0.5,
     }
     theirs = MLPClassifier(**{**settings, **quiet})
     X = np.zeros((1, model.n_features_in_), model.coefs_[0].dtype)
@@ -270,18 +292,23 @@ def _give_optimizer(theirs: Any, model: Any) -> None:
         del theirs._optimizer
         return
     optimizer = theirs._optimizer
+    optimizer.learning_rate = optimizer.learning_rate_init = theirs.learning_rate_init
     moments = [_parts(moment, theirs) for moment in state["moments"]]
     if model.solver == "sgd":
         (optimizer.velocities,) = moments
+        optimizer.power_t = theirs.power_t
         optimizer.learning_rate *= state["rate_fraction"]
-        optimizer.iteration_ends(model.t_)
+        with np.errstate(over="ignore"):
+            # The power of a number of Python's would raise if it overflows.
+            optimizer.iteration_ends(np.float64(model.t_))
+        optimizer.learning_rate = float(optimizer.learning_rate)
     else:
         # Ours are without their factors 1 - β.
         optimizer.ms, optimizer.vs = (
             [(1 - beta) * part for part in parts]
             for beta, parts in zip(state["betas"], moments, strict=True)
         )
-        optimizer.t = state["n_steps"]
+        optimizer.t, optimizer.epsilon = state["n_steps"], theirs.epsilon
 
 
 def _state_of_optimizer(mlp: Any, model: Any) -> dict[str, Any]:
@@ -308,7 +335,7 @@ def _state_of_optimizer(mlp: Any, model: Any) -> dict[str, Any]:
         "rate_fraction": rate_fraction,
         "plateau": (-min(model.loss_curve_), _no_improvement_count(mlp)),
         "streams": streams.state(),
-        "n_rows": round(mlp.t_ / len(mlp.loss_curve_)),
+        "n_rows": round(_rows_of_their_epoch(mlp)),
     }
 
 

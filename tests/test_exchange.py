@@ -231,6 +231,83 @@ def test_lambd_of_lbfgs_goes_there_and_back(batch_size, max_iter):
     assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 3.0
 
 
+@pytest.mark.parametrize("batch_size", [10, "auto", "full"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_lambd_goes_there_and_back_after_many_calls(solver, batch_size):
+    """The rows seen are those of all calls, the losses those of the last ones."""
+    more = {"solver": solver, "batch_size": batch_size, "lambd": 3.0}
+    model = RegularizedMLPClassifier((6, 5), max_iter=5, random_state=0, **more)
+    y = TARGETS["binary"]
+    for n_rows in [40] * 12 + [20] * 2:
+        model.partial_fit(X[:n_rows], y[:n_rows], classes=[0, 1])
+    mlp = model.to_sklearn()
+    for twin in (mlp, copy.deepcopy(mlp), pickle.loads(pickle.dumps(mlp))):
+        back = RegularizedMLPClassifier.from_sklearn(twin)
+        assert (back.lambd, back._training_state["n_rows"]) == (3.0, 20)
+        # A call more, there.
+        twin.partial_fit(X[:20], y[:20])
+        assert RegularizedMLPClassifier.from_sklearn(twin).lambd == 3.0
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_lambd_stays_from_one_warm_start_to_the_next(solver):
+    model = ours("binary", solver=solver, batch_size=10, lambd=3.0, warm_start=True)
+    for _ in range(3):
+        model = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
+        assert model.lambd == 3.0
+        with quiet():
+            model.fit(X, TARGETS["binary"])
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "extreme"),
+    [
+        (np.float32, {"epsilon": 1e300}),
+        (np.float64, {"epsilon": 1e300}),
+        (
+            np.float32,
+            {"solver": "sgd", "learning_rate": "invscaling", "power_t": 1e300},
+        ),
+        (np.float64, {"solver": "sgd", "learning_rate_init": 1.7e308, "lambd": 0.0}),
+        (np.float32, {"solver": "sgd", "learning_rate_init": 1e-300}),
+    ],
+    ids=str,
+)
+def test_extreme_rates_go_there_and_back(dtype, extreme, warm_start):
+    """Where one step of theirs, on any row, would overflow."""
+    rows = np.zeros((20, 2), dtype)
+    more = {"early_stopping": False, "random_state": 0, "warm_start": warm_start}
+    model = RegularizedMLPClassifier(3, max_iter=1, **more, **extreme)
+    with quiet():
+        model.fit(rows, np.arange(20) % 2)
+    mlp = model.to_sklearn()
+    for name in extreme.keys() - {"lambd"}:
+        assert getattr(mlp, name) == extreme[name]
+    assert_same_weights(RegularizedMLPClassifier.from_sklearn(mlp), model, 0)
+    if warm_start and "learning_rate_init" in extreme:
+        assert mlp._optimizer.learning_rate == extreme["learning_rate_init"]
+    if warm_start and "epsilon" in extreme:
+        assert mlp._optimizer.epsilon == extreme["epsilon"]
+    if warm_start and "power_t" in extreme:
+        assert (mlp._optimizer.power_t, mlp._optimizer.learning_rate) == (1e300, 0)
+
+
+def test_a_fit_anew_there_counts_its_own_rows():
+    mlp = ours("binary", batch_size=10).to_sklearn().set_params(max_iter=9)
+    with quiet():
+        mlp.fit(X[:20], TARGETS["binary"][:20])
+    assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 2 * mlp.alpha
+
+
+def test_lbfgs_that_is_given_another_solver_goes_there_and_back():
+    for tol in (1e-4, 1e6):
+        with quiet():
+            model = ours(solver="lbfgs", tol=tol, lambd=3.0, batch_size=10)
+        mlp = model.to_sklearn().set_params(solver="adam")
+        assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 3.0
+
+
 def test_lbfgs_that_stood_at_its_minimum_goes_there_and_back():
     """No iteration, so no loss in the curve, but the rows were seen once."""
     with quiet():
@@ -246,6 +323,12 @@ def test_alpha_of_lambd_by_layer_costs_the_same():
     squares = [np.square(W).sum() for W in model.coefs_]
     penalty = np.dot([3.0, 0.5, 1.0], squares)
     np.testing.assert_allclose(model.to_sklearn().alpha * sum(squares), penalty)
+    # Nor do the squares overflow, or vanish.
+    expected = model.to_sklearn().alpha
+    for scale in (1e200, 1e-200, 1e-200):
+        for W in model.coefs_:
+            W *= scale
+        np.testing.assert_allclose(model.to_sklearn().alpha, expected)
     for W in model.coefs_:
         W[...] = 0
     np.testing.assert_allclose(model.to_sklearn().alpha, 1.5)
