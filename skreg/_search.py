@@ -484,7 +484,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
                 delattr(self, name)
             self.n_splits_ = len(splits)
             self._scored_by = self.scoring
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 # The standard deviation of huge losses.
                 results = self._format_results(candidates, len(splits), out)
             self.cv_results_ = results

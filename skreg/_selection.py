@@ -59,7 +59,7 @@ def most_accurate_of_the_likely(results: dict[str, Any]) -> int:
     losses = np.where(np.isnan(scores), np.nan, -results["mean_test_loss"])
     if np.isnan(losses).all():
         return int(np.argmin(results["rank_test_score"]))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         is_near = losses <= _NEAR * np.nanmin(losses)
     ranked = np.lexsort((losses, -scores, ~is_near))
     return int(ranked[0])
@@ -89,10 +89,11 @@ class MinusLoss:
         log_proba_of = _log_proba_of_labels if y.ndim == 2 else _log_proba_of_classes
         with np.errstate(over="ignore"):
             log_proba = log_proba_of(y, estimator, X)
+            # Huge weights and losses, or their sums, may overflow, the mean does not.
+            unit = _power_of_two(log_proba)
             if weights is not None:
-                # The weights alone, or times a huge loss, may overflow.
-                weights = weights / weights.max()
-            return float(np.average(log_proba, weights=weights))
+                weights = weights / _power_of_two(weights)
+            return float(np.average(log_proba / unit, weights=weights) * unit)
 
     def _accept_sample_weight(self) -> bool:
         return True
@@ -102,6 +103,12 @@ class MinusLoss:
         request = MetadataRequest(owner=type(self).__name__)
         request.score.add_request(param="sample_weight", alias=True)
         return request
+
+
+def _power_of_two(values: Array) -> float:
+    """One near the largest magnitude: to divide by it rounds nothing."""
+    _, exponent = np.frexp(np.abs(values).max())
+    return float(np.ldexp(1.0, exponent - 1))
 
 
 def _log_proba_of_labels(y: Array, estimator: Any, X: ArrayLike) -> Array:

@@ -428,7 +428,9 @@ def naive_choice(results):
     tried = [
         (score, -minus_loss)
         for score, minus_loss in zip(
-            results["mean_test_score"], results["mean_test_loss"], strict=True
+            results["mean_test_score"].tolist(),
+            results["mean_test_loss"].tolist(),
+            strict=True,
         )
     ]
     losses = [loss for score, loss in tried if score == score and loss == loss]
@@ -552,6 +554,8 @@ def test_the_choice_is_that_of_a_loop(tried):
         ([np.nan, 0.9, 0.7], [np.nan, 1.0, 1.0], 1),
         ([0.8, 0.9, 0.7], [np.nan] * 3, 1),
         ([np.nan] * 3, [np.nan] * 3, 0),
+        ([0.9, 0.8], [1.75e308, 1.74e308], 0),
+        ([0.9, 0.8], [np.inf, 1.0], 1),
     ],
 )
 def test_the_choice_of_made_up_results(scores, losses, expected):
@@ -612,15 +616,40 @@ def test_the_loss_of_rows_that_are_surely_wrong_is_finite():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mean_of_huge_losses_does_not_overflow_by_their_weights(kind):
+def test_the_mean_of_huge_losses_does_not_overflow(kind):
+    """By their weights, or by their number."""
     X, y, _ = table(kind)
-    model = RegularizedMLPClassifier((5,), early_stopping=False, max_iter=5).fit(X, y)
+    model = RegularizedMLPClassifier(
+        (5,), early_stopping=False, max_iter=5, random_state=0
+    ).fit(X, y)
     model.coefs_[-1] *= 1e300
     expected = MinusLoss()(model, X, y)
     assert -1e302 < expected < -1e298
     for weight in (1e10, 1e300, 1e-310):
         weights = np.full(len(X), weight)
         assert MinusLoss()(model, X, y, weights) == pytest.approx(expected, rel=1e-12)
+    X, y = np.tile(X, (10, 1)), np.concatenate([y] * 10)
+    model.coefs_[-1] *= 2e307 / abs(model.decision_function(X)).max()
+    model.intercepts_[-1] *= 0
+    parts = [
+        MinusLoss()(model, *of)
+        for of in zip(np.split(X, 47), np.split(y, 47), strict=True)
+    ]
+    # Of ten rows each.
+    assert 10 * sum(parts) == -np.inf
+    expected = np.sum(np.divide(parts, 47))
+    for weights in (None, np.ones(470)):
+        assert MinusLoss()(model, X, y, weights) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int8, list, pd.Series])
+def test_weights_of_the_loss_may_be_of_any_kind(kind):
+    X, y, _ = table()
+    model = RegularizedMLPClassifier((5,), early_stopping=False, max_iter=5).fit(X, y)
+    weights = np.arange(47) % 4 * 30
+    expected = MinusLoss()(model, X, y, weights.astype(float))
+    assert expected != MinusLoss()(model, X, y)
+    assert MinusLoss()(model, X, y, kind(weights)) == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
