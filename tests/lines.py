@@ -12,39 +12,25 @@ PACKAGE = str(Path(skreg.__file__).parent)
 
 
 @cache
-def heads_of_with(file):
-    """The lines of ``with`` itself: Python comes there again to leave the block.
+def unguarded_lines(file):
+    """Lines of a ``with`` block where an exception of the tracer does not end it.
 
-    An exception of the tracer would then keep it from doing so, which that of a signal
-    cannot.
+    That of a signal does. They are those of ``with`` itself, to which Python comes
+    again to leave the block, of ``try`` in it, and, where it has them in the block's
+    frame (3.12 and newer), of comprehensions.
     """
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return {
-        line
-        for node in ast.walk(tree)
-        if isinstance(node, ast.With)
-        for line in range(node.lineno, node.body[0].lineno)
-    } | unguarded_in_with(tree)
-
-
-def unguarded_in_with(tree):
-    """The lines of comprehensions and of ``try`` in a block, from Python 3.12 on.
-
-    They are in the block's frame, but an exception of the tracer there does not leave
-    the block either; that of a signal does.
-    """
-    if sys.version_info < (3, 12):
-        return set()
-    inside = [
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.With)
-        for node in ast.walk(block)
-    ]
-    lines = {node.lineno for node in inside if isinstance(node, ast.Try)}
-    for node in inside:
-        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
-            lines |= set(range(node.lineno, node.end_lineno + 1))
+    inlined = (ast.ListComp, ast.SetComp, ast.DictComp)
+    lines = set()
+    for block in ast.walk(tree):
+        if not isinstance(block, ast.With):
+            continue
+        lines |= set(range(block.lineno, block.body[0].lineno))
+        for node in ast.walk(block):
+            if isinstance(node, ast.Try):
+                lines.add(node.lineno)
+            elif isinstance(node, inlined) and sys.version_info >= (3, 12):
+                lines |= set(range(node.lineno, node.end_lineno + 1))
     return lines
 
 
@@ -66,7 +52,7 @@ class AtLine:
         file = frame.f_code.co_filename
         if not file.startswith(self.package):
             return None
-        if event == "line" and frame.f_lineno not in heads_of_with(file):
+        if event == "line" and frame.f_lineno not in unguarded_lines(file):
             self.n_lines += 1
             if self.n_lines == self.number:
                 self.place = f"{Path(file).name}:{frame.f_lineno}"

@@ -128,8 +128,8 @@ def test_fit_has_one_thread_for_a_small_network(
         max_iter=3,
         n_iter_no_change=3,
         early_stopping=True,
-        early_stopping_refit=False,
-        n_validation_splits=1,
+        early_stopping_refit=expected == 1,
+        n_validation_splits=2 if expected == 1 else 1,
         averaging=0.0,
         scoring=scoring,
     ).fit(csr_array(X) if as_sparse else X, y)
