@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
@@ -43,12 +42,12 @@ from skreg._selection import (
     forget_losses_of_failures,
     most_accurate_of_the_likely,
     scorer_or_scorers,
+    splits_of,
 )
 from skreg._settings import (
     hidden_layers,
     keep_prob_by_layer,
     lambd_by_layer,
-    random_streams,
 )
 from skreg._stacks import fit_and_score_stack, validated
 
@@ -422,7 +421,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         routed = self._routed(fit_params, params)
         estimator = clone(self.estimator)
         at_once, unscaled = _known(clone(estimator), X, y, fit_params, validation)
-        splits = self._make_splits(X, y, routed.splitter.split)
+        splits = splits_of(self.cv, X, y, self.random_state, routed.splitter.split)
         numbers = range(len(candidates))
         if self.verbose > 0:
             print(
@@ -585,23 +584,6 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
                 method_mapping=in_score.add(caller="fit", callee="score"),
             )
         )
-
-    def _make_splits(
-        self, X: Any, y: Any, split_params: dict[str, Any]
-    ) -> list[tuple[Array, Array]]:
-        cv = check_cv(self.cv, y, classifier=True)
-        if self.cv is None:
-            # A copy, since the networks have the stream as it is.
-            streams = random_streams(copy.deepcopy(self.random_state))
-            cv = type(cv)(cv.n_splits, shuffle=True, random_state=streams.split_seed)
-        n_splits = cv.get_n_splits(X, y, **split_params)
-        splits = list(cv.split(X, y, **split_params))
-        if not splits or len(splits) != n_splits:
-            raise ValueError(
-                f"cv={self.cv!r} gave {len(splits)} splits of the rows, but announced "
-                f"{n_splits}. Give a splitter with the same number of splits each time."
-            )
-        return splits
 
     def _stacks(self, n_candidates: int, at_once: int, n_splits: int) -> list[Array]:
         """The numbers of the candidates, stack by stack, all of like size.

@@ -1,7 +1,8 @@
-"""How a search measures its settings, and which it takes, with ``scoring='auto'``."""
+"""How a search splits the rows, measures its settings and, by default, chooses one."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,50 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import _num_samples
+
+from skreg._settings import random_streams
 
 Array = NDArray[Any]
 
 # How many times the least loss the loss of a setting may be, for its accuracy to count.
 _NEAR = 1.05
+
+
+def splits_of(
+    cv: Any,
+    X: Any,
+    y: Any,
+    random_state: int | np.random.RandomState | None,
+    split_params: dict[str, Any],
+) -> list[tuple[Array, Array]]:
+    """The rows to train on and those to test on, of each split."""
+    splitter = check_cv(cv, y, classifier=True)
+    if cv is None:
+        # A copy, since the networks have the stream as it is.
+        seed = random_streams(copy.deepcopy(random_state)).split_seed
+        splitter = type(splitter)(splitter.n_splits, shuffle=True, random_state=seed)
+    n_splits = splitter.get_n_splits(X, y, **split_params)
+    splits = list(splitter.split(X, y, **split_params))
+    if not splits or len(splits) != n_splits:
+        raise ValueError(
+            f"cv={cv!r} gave {len(splits)} splits of the rows, but announced "
+            f"{n_splits}. Give a splitter with the same number of splits each time."
+        )
+    every_row = np.empty(_num_samples(X), dtype=bool)
+    for number, (train, test) in enumerate(splits):
+        for use, rows in (("train", train), ("test", test)):
+            rows = np.asarray(rows)
+            try:
+                every_row[rows if rows.size else []]
+            except IndexError as error:
+                raise ValueError(
+                    f"cv: the rows to {use} on in split {number} are not all among the "
+                    f"{len(every_row)} rows: {error}."
+                ) from None
+    return splits
 
 
 def automatic_scorers(estimator: Any, *, raises: bool) -> Any:

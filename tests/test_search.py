@@ -1699,6 +1699,33 @@ def test_a_splitter_that_contradicts_itself():
         search(cv=Unsure(3)).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "text"),
+    [
+        ([0, 1], [2, 47], "test on in split 1 .* 47 rows: index 47 is out of bounds"),
+        ([-48], [1], "train on in split 1 .* index -48 is out of bounds"),
+        ([0.0, 1.0], [2], "train on in split 1 .* integer"),
+        (np.ones(46, bool), [1], "train on in split 1 .* boolean"),
+    ],
+    ids=["above", "below", "floats", "mask"],
+)
+def test_rows_of_a_split_that_there_are_not(train, test, text):
+    X, y, _ = table()
+    of = search(cv=[(np.arange(40), np.arange(40, 47)), (train, test)])
+    with pytest.raises(ValueError, match=f"^cv: the rows to {text}"):
+        of.fit(X, y)
+
+
+def test_masks_and_negative_numbers_are_rows_too():
+    X, y, _ = table()
+    first = np.arange(47) < 40
+    plain, other = (
+        search(cv=cv, random_state=0).fit(X, y).cv_results_["mean_test_score"]
+        for cv in ([(np.arange(40), np.arange(40, 47))], [(first, np.arange(-7, 0))])
+    )
+    np.testing.assert_array_equal(plain, other)
+
+
 def with_nan():
     X, _, _ = table()
     X[46, 2] = np.nan
