@@ -17,6 +17,7 @@ from skreg._activations import ACTIVATIONS
 from skreg._calls import run as run_calls
 from skreg._network import (
     Hidden,
+    LogitsError,
     Workspace,
     backward,
     by_chunks,
@@ -452,6 +453,25 @@ def test_what_is_made_of_the_chunks_comes_as_one_array(n_rows, monkeypatch):
     # Numbers that overflow are no news to whoever predicts.
     huge = np.where(X > 0, 1e308, -1e308)
     assert len(of_all_rows(huge, layers, ACTIVATIONS["relu"], finish)) == n_rows
+
+
+@pytest.mark.parametrize("container", [np.array, sparse.csr_array])
+def test_the_first_row_whose_logits_are_not_finite_is_named(container, monkeypatch):
+    monkeypatch.setattr(_network, "WORKSPACE_BYTES", 1)
+    layout = Layout((3, 2, 2))
+    (W1, _), (W2, _) = layers = layout.layers(np.zeros(layout.n_parameters))
+    W1[...], W2[...] = np.eye(2, 3), np.diag([1e10, 1])
+    X = np.random.default_rng(0).normal(size=(900, 3))
+    # Of the two logits one overflows; a row that is larger does not make one.
+    X[500, 1], X[700, 0], X[700, 2], X[701, 0] = 1e305, 1e300, -2e300, 1e303
+    chunks = by_chunks(container(X), layers, ACTIVATIONS["identity"])
+    with np.errstate(all="ignore"), pytest.raises(LogitsError) as caught:
+        list(chunks)
+    assert str(caught.value) == (
+        "The logits of row 700 of X, counted from 0, overflow float64: its largest "
+        "magnitude is 2e+300. Scale X as the rows of fit were scaled, or leave the row "
+        "out."
+    )
 
 
 def test_a_first_chunk_of_as_many_rows_as_columns_is_not_all(monkeypatch):

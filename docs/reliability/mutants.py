@@ -30,6 +30,7 @@ import gc
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -389,6 +390,11 @@ def live_functions() -> dict[str, list[FunctionType]]:
 # The runs -----------------------------------------------------------------------------
 
 
+def name_of(test: str) -> str:
+    """The name of a test without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", test)
+
+
 class Quick:
     """Hypothesis does not look for the smallest case: one that fails is enough."""
 
@@ -406,7 +412,7 @@ class Quick:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
-            self.failed = report.nodeid
+            self.failed = name_of(report.nodeid)
 
 
 class Baseline(Quick):
@@ -417,6 +423,8 @@ class Baseline(Quick):
 
     def pytest_runtestloop(self, session: Any) -> bool:
         calls: dict[str, Any] = {}
+        if session.testsfailed:
+            self.failed = "the collection of the tests"
         files = {str(Path("skreg", f"_{name}.py").resolve()) for name in MODULES}
         keys: dict[CodeType, str] = {}
         called: set[CodeType] = set()
@@ -437,7 +445,7 @@ class Baseline(Quick):
             for code in called:
                 keys.setdefault(code, key_of(code))
             names = sorted(keys[code] for code in called)
-            calls[item.nodeid] = time.process_time() - start, names
+            calls[name_of(item.nodeid)] = time.process_time() - start, names
         self.sender.send((calls, self.failed))
         return True
 
@@ -450,7 +458,7 @@ class Forks(Quick):
         self.killers: Counter[str] = Counter()
 
     def pytest_runtestloop(self, session: Any) -> bool:
-        items = {item.nodeid: item for item in session.items}
+        items = {name_of(item.nodeid): item for item in session.items}
         # What is frozen is not among the objects of gc.
         live_functions()
         gc.freeze()
@@ -526,8 +534,8 @@ class Ordered(Quick):
         self.rank = {name: index for index, name in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = [item for item in items if item.nodeid in self.rank]
-        items.sort(key=lambda item: self.rank[item.nodeid])
+        items[:] = [item for item in items if name_of(item.nodeid) in self.rank]
+        items.sort(key=lambda item: self.rank[name_of(item.nodeid)])
 
 
 def in_fork(run: Any, seconds: int) -> tuple[str, str]:
@@ -564,7 +572,7 @@ def in_fork(run: Any, seconds: int) -> tuple[str, str]:
 
 def copy_of_checkout(folder: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("skreg", "tests"):
+    for name in ("skreg", "tests", "docs/reliability"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)
