@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from tables import (
     some_y,
 )
 
-from skreg import _data
+from skreg import RegularizedMLPClassifier, _data
 from skreg._data import (
     Target,
     check_total,
@@ -34,12 +35,63 @@ from skreg._data import (
     held_out_rows,
     infer_target,
     row_type,
+    row_weights,
     target_of_classes,
     training_set,
+    validated_as_floats,
     validation_set,
 )
 
+# Rows ---------------------------------------------------------------------------------
+
+
+def test_rows_whose_sum_overflows_are_rows():
+    """Each half of them to infinity, and both together to NaN."""
+    X = np.repeat([1e308, -1e308], 300)[:, np.newaxis]
+    for rows in (X, X[:4]):
+        assert_array_equal(validated_as_floats(BaseEstimator(), rows), rows)
+
+
+def test_rows_that_are_too_large_for_their_type_are_refused():
+    with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+        validated_as_floats(BaseEstimator(), np.array([[1e155]]), dtype=np.float32)
+    with pytest.raises(ValueError, match="X has an integer that is too large"):
+        validated_as_floats(BaseEstimator(), np.array([[10**400]], dtype=object))
+
+
+def test_a_table_of_sparse_bools_is_of_floats():
+    frame = pd.DataFrame({"a": [True, False, True]}).astype(pd.SparseDtype(bool))
+    for dtype, expected in [(_data.FLOATS, np.float64), (np.float32, np.float32)]:
+        rows = validated_as_floats(BaseEstimator(), frame, dtype=dtype)
+        assert rows.dtype == expected
+        assert_array_equal(sparse.csr_array(rows).toarray(), [[1], [0], [1]])
+        X, y = validated_as_floats(BaseEstimator(), frame, [0, 1, 1], dtype=dtype)
+        assert X.dtype == expected
+        assert_array_equal(y, [0, 1, 1])
+
+
+@pytest.mark.parametrize("sparse_training", [False, True])
+def test_sparse_rows_for_validation_are_dense_where_those_of_training_are(
+    sparse_training,
+):
+    X, y = np.eye(4), np.array([0, 1, 0, 1])
+    model = RegularizedMLPClassifier(early_stopping=True)
+    rows = sparse.csr_array(X) if sparse_training else X
+    training = training_set(*checked_rows(model, rows, y, reset=True), None, None)
+    found = held_out_rows(model, training, sparse.csr_array(X), y)
+    assert sparse.issparse(found.X) == sparse_training
+    assert_array_equal(found.X.toarray() if sparse_training else found.X, X)
+
+
 # Weights -----------------------------------------------------------------------------
+
+
+def test_weights_whose_sum_overflows_on_the_way_are_refused_by_name():
+    weights = np.repeat([1e308, -1e308], 300)
+    with pytest.raises(ValueError, match="sample_weight: row 300 has -1e"):
+        row_weights(weights, np.zeros((600, 1)))
+    with pytest.raises(ValueError, match=r"^sample_weight: .* infinity"):
+        row_weights(np.array([1, np.longdouble("1e400")]), np.zeros((2, 1)))
 
 
 @pytest.mark.parametrize(

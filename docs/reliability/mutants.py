@@ -157,7 +157,8 @@ def own_operators() -> dict[str, Any]:
         others = dict(pairs) | {new: old for old, new in pairs}
 
         def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-            if node.type == "name" and node.value in self.others:
+            names = node.type == "name" and node.parent.type != "funcdef"
+            if names and node.value in self.others:
                 call = node.get_next_leaf()
                 if node.parent.type == "trailer" or call == "(":
                     yield node.start_pos, node.end_pos
