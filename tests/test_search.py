@@ -36,7 +36,7 @@ from skreg import (
     _stacks,
 )
 from skreg._network import STACK_BYTES, WORKSPACE_BYTES
-from skreg._selection import MinusLoss, most_accurate_of_the_likely
+from skreg._selection import MinusLoss, most_accurate_of_the_likely, splits_of
 from skreg._stacks import train_together
 
 KINDS = ["binary", "multiclass", "multilabel"]
@@ -625,7 +625,7 @@ def test_the_mean_of_huge_losses_does_not_overflow(kind):
     model.coefs_[-1] *= 1e300
     expected = MinusLoss()(model, X, y)
     assert -1e302 < expected < -1e298
-    for weight in (1e10, 1e300, 1e-310):
+    for weight in (1e10, 1e308, 1e-310):
         weights = np.full(len(X), weight)
         assert MinusLoss()(model, X, y, weights) == pytest.approx(expected, rel=1e-12)
     X, y = np.tile(X, (10, 1)), np.concatenate([y] * 10)
@@ -1714,6 +1714,12 @@ def test_rows_of_a_split_that_there_are_not(train, test, text):
     of = search(cv=[(np.arange(40), np.arange(40, 47)), (train, test)])
     with pytest.raises(ValueError, match=f"^cv: the rows to {text}"):
         of.fit(X, y)
+
+
+def test_no_rows_are_left_to_the_fit_to_tell_of():
+    X, y, _ = table()
+    ((train, test),) = splits_of([([0, 1], [])], X, y, 0, {})
+    assert (train, test) == ([0, 1], [])
 
 
 def test_masks_and_negative_numbers_are_rows_too():
