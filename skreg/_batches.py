@@ -19,6 +19,10 @@ Array = NDArray[Any]
 _GATHERED_BYTES = 2**20
 _GATHERED_BATCHES = 32
 
+# Rows that one product sums over. Of more the gradient would lose digits, since some
+# kernels of BLAS add them one after the other.
+_SUMMED_ROWS = 4096
+
 
 class _Buffers(NamedTuple):
     """Where rows are gathered: which, X, the codes y and their Y, and the weights."""
@@ -46,6 +50,7 @@ class Batches:
         chunk_rows: int,
         generator: np.random.Generator | None = None,
     ) -> None:
+        chunk_rows = min(chunk_rows, _SUMMED_ROWS)
         n = self.n_rows = data.n_rows
         n_batches = -(-n // batch_size)
         largest = -(-n // n_batches)
