@@ -28,13 +28,18 @@ AS_MLP_CLASSIFIER = {
 }
 
 
-def arguments(description: str, **defaults: int) -> argparse.Namespace:
-    """The command line: ``--name`` for each of the integers, and ``--results``."""
+def command_line(description: str, **defaults: int) -> argparse.ArgumentParser:
+    """``--name`` for each of the integers, and ``--results``."""
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    return parser
+
+
+def arguments(description: str, **defaults: int) -> argparse.Namespace:
+    """What the command line says, of a script that needs no more than this."""
+    return command_line(description, **defaults).parse_args()
 
 
 def interleaved(

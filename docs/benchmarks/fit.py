@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import AS_MLP_CLASSIFIER, arguments, report, turns
@@ -131,8 +131,10 @@ def table_of(case: Case) -> Table:
     return np.ascontiguousarray(X, dtype=np.float32), y
 
 
-def run_ours(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> None:
-    RegularizedMLPClassifier(
+def run_ours(
+    case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float
+) -> RegularizedMLPClassifier:
+    return RegularizedMLPClassifier(
         hidden_layer_sizes=case.layers,
         lambd=1.0,
         keep_prob=keep_prob,
@@ -307,16 +309,20 @@ class CountedMLPClassifier(MLPClassifier):
         return super()._loss_grad_lbfgs(*args)
 
 
-def measure_lbfgs(case: Case, dtype: type, repeats: int) -> dict[str, object]:
-    X, y = case.load()
-    X = X.astype(dtype)
-    settings = {
+def lbfgs_settings(case: Case) -> dict[str, Any]:
+    return {
         "hidden_layer_sizes": case.layers,
         "solver": "lbfgs",
         "tol": 1e-12,
         "max_iter": 40,
         "random_state": 0,
     }
+
+
+def measure_lbfgs(case: Case, dtype: type, repeats: int) -> dict[str, object]:
+    X, y = case.load()
+    X = X.astype(dtype)
+    settings = lbfgs_settings(case)
     evaluations = {}
 
     def ours() -> None:
@@ -333,7 +339,7 @@ def measure_lbfgs(case: Case, dtype: type, repeats: int) -> dict[str, object]:
     return {**entry, "evaluations": str(evaluations)}
 
 
-def measure_sparse(repeats: int) -> dict[str, object]:
+def sparse_table() -> tuple[csr_array, np.ndarray]:
     """5000 texts as 100,000 columns, of which each has a hundred words."""
     generator = np.random.default_rng(0)
     X = csr_array(
@@ -341,18 +347,26 @@ def measure_sparse(repeats: int) -> dict[str, object]:
             (5000, 100_000), density=1e-3, random_state=generator, dtype=np.float32
         )
     )
-    y = (X @ generator.standard_normal(100_000) > 0).astype(int)
-    settings = {
-        "hidden_layer_sizes": (100, 50),
-        "batch_size": 200,
-        "max_iter": 2,
-        "random_state": 0,
-    }
+    return X, (X @ generator.standard_normal(100_000) > 0).astype(int)
+
+
+SPARSE_SETTINGS = {
+    "hidden_layer_sizes": (100, 50),
+    "batch_size": 200,
+    "max_iter": 2,
+    "random_state": 0,
+}
+
+
+def run_sparse(X: csr_array, y: np.ndarray) -> RegularizedMLPClassifier:
+    return RegularizedMLPClassifier(**SPARSE_SETTINGS, **AS_MLP_CLASSIFIER).fit(X, y)
+
+
+def measure_sparse(repeats: int) -> dict[str, object]:
+    X, y = sparse_table()
     runs = {
-        "ours": lambda: RegularizedMLPClassifier(**settings, **AS_MLP_CLASSIFIER).fit(
-            X, y
-        ),
-        "MLPClassifier": lambda: MLPClassifier(**settings).fit(X, y),
+        "ours": lambda: run_sparse(X, y),
+        "MLPClassifier": lambda: MLPClassifier(**SPARSE_SETTINGS).fit(X, y),
     }
     return line_of_two("sparse, 5000 × 100000, adam", turns(runs, repeats), 1.0)
 
