@@ -27,9 +27,10 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # What is imported while tests are collected stays to the end: no search for garbage
-# goes through it meanwhile.
+# goes through it, then or later.
 gc.disable()
 
 
 def pytest_collection_finish():
+    gc.freeze()
     gc.enable()

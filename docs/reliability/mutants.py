@@ -382,6 +382,8 @@ def live_functions() -> dict[str, list[FunctionType]]:
     """The functions of the mutated modules, by the place of their code."""
     if not _live:
         files = {str(Path("skreg", f"_{name}.py").resolve()) for name in MODULES}
+        # What is frozen is not among the objects of gc, and the tests freeze it too.
+        gc.unfreeze()
         for thing in gc.get_objects():
             if isinstance(thing, FunctionType) and thing.__code__.co_filename in files:
                 _live.setdefault(key_of(thing.__code__), []).append(thing)
@@ -460,7 +462,6 @@ class Forks(Quick):
 
     def pytest_runtestloop(self, session: Any) -> bool:
         items = {name_of(item.nodeid): item for item in session.items}
-        # What is frozen is not among the objects of gc.
         live_functions()
         gc.freeze()
         for number, mutant in self.mutants:
