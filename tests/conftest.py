@@ -1,8 +1,12 @@
-"""Settings for all tests: hypothesis profiles and pictures without a screen."""
+"""Settings for all tests: hypothesis profiles, pictures without a screen, workers."""
 
 import gc
 import os
+import re
+from functools import partial
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # For the tests and for the commands that they start. Matplotlib reads it when imported.
@@ -34,3 +38,29 @@ gc.disable()
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One on each core that this process may use; none for files or tests by name."""
+    named = config.args if config.args_source is config.ArgsSource.ARGS else []
+    if not all(Path(name).is_dir() for name in named):
+        return 0
+    # Imports numpy, which has read the number of threads from above by then.
+    from joblib import cpu_count
+
+    return min(cpu_count(), 8)
+
+
+def without_addresses(name_of, value):
+    name = name_of(value)
+    return re.sub(" at 0x[0-9a-fA-F]*", "", name) if isinstance(name, str) else name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    """Each worker is to find the same tests: no address of an object in their names."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        name_of = mark.kwargs.get("ids")
+        if callable(name_of) and not isinstance(name_of, partial):
+            mark.kwargs["ids"] = partial(without_addresses, name_of)

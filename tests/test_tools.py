@@ -459,7 +459,7 @@ def test_a_search_samples_the_training_rows_alone(recorded, rare):
 
 COLUMNS = ["Tool", "Package", "Oldest", "Newest", "What works", "Test"]
 # They run the tests, or draw their cases and figures: nobody uses skreg with them.
-OF_THE_TESTS = {"hypothesis", "mpmath", "pytest", "pyyaml", "rich"}
+OF_THE_TESTS = {"hypothesis", "mpmath", "pytest", "pytest-xdist", "pyyaml", "rich"}
 OF_THE_SITE = {
     "myst-parser",
     "numpydoc",

@@ -14,6 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # The same drawn cases in each run, and one BLAS thread.
 export CI=true OPENBLAS_NUM_THREADS=1
+# In one process: it ends by itself, so that its figures are written.
+export PYTEST_ADDOPTS="-n 0"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
 python -m coverage erase

@@ -67,7 +67,7 @@ CLASSIFIERS = {
 
 def run_tests(tests: list[str]) -> int:
     """The deep profile; the exit code of pytest."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
     options = ["--hypothesis-profile=deep", "--hypothesis-show-statistics"]
     print("$ python", *command[1:], *tests, *options, flush=True)
     start, cpu = time.perf_counter(), _cpu_of_children()
