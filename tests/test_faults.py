@@ -50,15 +50,20 @@ def test_one_row_more_does_not_change_the_accuracy(table):
     def accuracy(n):
         scores = [
             classifier(
-                hidden_layer_sizes=(100,), lambd=1.0, max_iter=60, random_state=seed
+                hidden_layer_sizes=(30,),
+                lambd=1.0,
+                learning_rate_init=0.01,
+                max_iter=30,
+                random_state=seed,
             )
             .fit(X[:n], y[:n])
             .score(X[2000:], y[2000:])
-            for seed in range(6)
+            for seed in range(2)
         ]
         return np.mean(scores)
 
-    # 1001 rows in batches of 200 would leave a last batch of one row.
+    # 1001 rows in batches of 200 would leave a last batch of one row: with it,
+    # MLPClassifier of the same settings (alpha=0.2) falls from 0.92 to 0.88.
     assert abs(accuracy(1000) - accuracy(1001)) < 0.01
 
 
@@ -188,7 +193,7 @@ def test_a_rare_class_is_always_in_the_validation_rows(as_strings, counts):
         seen.append(len(np.unique(y)))
         return 0.0
 
-    for seed in range(20):
+    for seed in range(5):
         classifier(
             early_stopping=True, scoring=scorer, max_iter=1, random_state=seed
         ).fit(X, y)
