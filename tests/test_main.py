@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from collections import namedtuple
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ import skreg.__main__ as command
 from skreg import RegularizedMLPClassifier
 from skreg._files import write_whole
 
+Printed = namedtuple("Printed", ["stdout", "stderr"])
 SMALL = command._Plan(
     lambds=(0.3, 1.0), keep_probs=(1.0, 0.9), hidden_layer_sizes=(12,), max_iter=500
 )
@@ -100,14 +102,26 @@ def iris_run(tmp_path_factory):
     unlabelled = [[*row[:AT], "NA", *row[AT + 1 :]] for row in rows[:3]]
     table = write_csv(folder / "iris.csv", [IRIS_HEAD, *rows, *unlabelled])
     out = folder / "model.joblib"
+    args = [str(table), "--target", "species", "--out", str(out), "--jobs", "1"]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        assert command._run(args, SMALL) == 0, stderr.getvalue()
+    return rows, out, Printed(stdout.getvalue(), stderr.getvalue())
+
+
+@pytest.fixture(scope="module")
+def iris_run_by_two(iris_run, tmp_path_factory):
+    """The same run with two workers, as a program."""
+    folder = tmp_path_factory.mktemp("two")
     code = (
         "import sys; from skreg.__main__ import _Plan, _run; "
         f"sys.exit(_run(sys.argv[1:], _Plan{tuple(SMALL)}))"
     )
+    table, out = iris_run[1].parent / "iris.csv", folder / "model.joblib"
     args = [str(table), "--target", "species", "--out", str(out), "--jobs", "2"]
     done = run_python("-c", code, *args, folder=folder)
     assert done.returncode == 0, done.stderr
-    return rows, out, done
+    return out, done
 
 
 # Errors
@@ -371,12 +385,25 @@ def test_results_go_to_stdout_and_progress_to_stderr(iris_run):
     assert "2 of 2" in done.stderr
 
 
+def test_no_warning_floods_the_terminal(iris_run):
+    assert "Warning" not in iris_run[2].stderr
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7),
     reason="only the program itself can silence the workers of older scikit-learn",
 )
-def test_the_workers_do_not_flood_the_terminal(iris_run):
-    assert "Warning" not in iris_run[2].stderr
+def test_the_workers_do_not_flood_the_terminal(iris_run_by_two):
+    assert "Warning" not in iris_run_by_two[1].stderr
+
+
+@pytest.mark.slow
+def test_two_workers_find_the_same(iris_run, iris_run_by_two):
+    _, out, alone = iris_run
+    out_by_two, by_two = iris_run_by_two
+    assert by_two.stdout == alone.stdout.replace(str(out), str(out_by_two))
+    assert out_by_two.read_bytes() == out.read_bytes()
 
 
 def test_notes_on_what_was_dropped_or_pooled(iris_run):
