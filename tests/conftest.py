@@ -16,6 +16,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # the machine has other work. It counts if numpy has not been imported yet.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# ONNX Runtime from 1.29 would report to its makers, in a thread that opens files while
+# other tests look whether a call leaves some open.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # No deadline: the first call of a function is often the slow one. No more cases than
 # some seconds are enough for.
 settings.register_profile("dev", deadline=None, max_examples=30, stateful_step_count=20)
