@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# So that what is compared there shows, too.
+pytest.register_assert_rewrite("helpers")
+
 # For the tests and for the commands that they start. Matplotlib reads it when imported.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -54,6 +57,16 @@ def pytest_xdist_auto_num_workers(config):
     from joblib import cpu_count
 
     return min(cpu_count(), 8)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    """X, scaled, and y."""
+    from sklearn.datasets import load_iris
+    from sklearn.preprocessing import scale
+
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y
 
 
 def without_addresses(name_of, value):

@@ -2,14 +2,16 @@
 
 import pickle
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
 import reference
 import sklearn
+from helpers import assert_same_weights, small
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
+from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
@@ -17,44 +19,21 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skreg import RegularizedMLPClassifier
-
-
-def classifier(**parameters):
-    """A small, quick classifier that never warns."""
-    defaults = {
-        "hidden_layer_sizes": (8, 5),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.001,
-        "batch_size": 200,
-        "max_iter": 20,
-        "early_stopping": False,
-        "early_stopping_refit": False,
-        "averaging": 0.0,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
-
-
-def assert_same_weights(found, expected, **tolerance):
-    for a, b in zip(
-        found.coefs_ + found.intercepts_,
-        expected.coefs_ + expected.intercepts_,
-        strict=True,
-    ):
-        np.testing.assert_allclose(a, b, **({"rtol": 1e-9, "atol": 1e-12} | tolerance))
+classifier = partial(
+    small,
+    hidden_layer_sizes=(8, 5),
+    learning_rate_init=0.001,
+    batch_size=200,
+    max_iter=20,
+    lambd=1.0,
+    early_stopping_refit=False,
+)
 
 
 @pytest.fixture(scope="module")
 def digits():
     X, y = load_digits(return_X_y=True)
     return X / 16, y
-
-
-@pytest.fixture(scope="module")
-def iris():
-    X, y = load_iris(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 # class_weight
@@ -75,7 +54,7 @@ def test_class_weight_multiplies_the_sample_weights(iris, class_weight, weighted
         X, y, sample_weight=sample_weight if weighted else None
     )
     expected = classifier().fit(X, y, sample_weight=sample_weight * of_class[y])
-    assert_same_weights(found, expected)
+    assert_same_weights(found, expected, 1e-9, 1e-12)
 
 
 def test_class_weight_with_string_classes_helps_the_rare_one():
@@ -92,10 +71,12 @@ def test_class_weight_of_labels():
     of_labels = [{0: 1.0, 1: 2.0}, {0: 1.0, 1: 1.0}, {0: 3.0, 1: 1.0}]
     found = classifier(class_weight=of_labels).fit(X, Y)
     weight = compute_sample_weight(of_labels, Y)
-    assert_same_weights(found, classifier().fit(X, Y, sample_weight=weight))
+    expected = classifier().fit(X, Y, sample_weight=weight)
+    assert_same_weights(found, expected, 1e-9, 1e-12)
     balanced = classifier(class_weight="balanced").fit(X, Y)
     weight = compute_sample_weight("balanced", Y)
-    assert_same_weights(balanced, classifier().fit(X, Y, sample_weight=weight))
+    expected = classifier().fit(X, Y, sample_weight=weight)
+    assert_same_weights(balanced, expected, 1e-9, 1e-12)
     with pytest.raises(ValueError, match="class_weight"):
         classifier(class_weight={0: 1, 1: 2}).fit(X, Y)
 
@@ -160,7 +141,7 @@ def test_class_weight_in_partial_fit(iris):
     expected = classifier().partial_fit(
         X, y, sample_weight=np.array([1.0, 2.0, 3.0])[y], classes=[0, 1, 2]
     )
-    assert_same_weights(found, expected)
+    assert_same_weights(found, expected, 1e-9, 1e-12)
     with pytest.raises(ValueError, match=r"class_weight='balanced'.*partial_fit"):
         classifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
 
@@ -255,7 +236,7 @@ def test_train_scores_are_without_dropout_and_penalty(iris):
     )
     silent = classifier(keep_prob=0.6, lambd=5.0).fit(X, y)
     assert silent.train_scores_ is None
-    assert_same_weights(model, silent, rtol=0, atol=0)
+    assert_same_weights(model, silent)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +298,7 @@ def test_lambd_of_each_layer(iris):
     X, y = iris
     one = classifier(lambd=2.0, keep_prob=0.9).fit(X, y)
     same = classifier(lambd=[2.0, 2.0, 2.0], keep_prob=(0.9, 0.9)).fit(X, y)
-    assert_same_weights(one, same, rtol=0, atol=0)
+    assert_same_weights(one, same)
     fast = {"learning_rate_init": 0.05, "max_iter": 100}
     first = classifier(lambd=(500.0, 0.0, 0.0), **fast).fit(X, y)
     last = classifier(lambd=np.array([0.0, 0.0, 500.0]), **fast).fit(X, y)
@@ -382,7 +363,7 @@ def test_input_dropout_regularises_and_predicts_without_it(digits):
     assert dropped.loss_ > 1.5 * plain.loss_
     np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
     again = classifier(input_keep_prob=0.5, **settings).fit(X, y)
-    assert_same_weights(dropped, again, rtol=0, atol=0)
+    assert_same_weights(dropped, again)
 
 
 def test_max_norm_bounds_the_weights_that_come_into_each_hidden_unit(iris):
@@ -397,7 +378,7 @@ def test_max_norm_bounds_the_weights_that_come_into_each_hidden_unit(iris):
     # The output layer is not bounded, nor is anything by a bound out of reach.
     assert np.linalg.norm(bound.coefs_[-1], axis=0).max() > 0.7
     loose = classifier(lambd=0.0, max_iter=200, max_norm=1e6).fit(X, y)
-    assert_same_weights(loose, free, rtol=0, atol=0)
+    assert_same_weights(loose, free)
 
 
 # sample_proba
@@ -784,7 +765,7 @@ def test_duplicates_of_a_sparse_table_are_one_value(iris):
     plain = classifier(input_keep_prob=0.5).fit(
         sparse.csr_array(X.toarray()), np.arange(10) % 2
     )
-    assert_same_weights(model, plain, rtol=0, atol=0)
+    assert_same_weights(model, plain)
 
 
 def test_a_scorer_that_fails_is_named(iris):

@@ -1,5 +1,7 @@
 """The one warning, of columns that are not scaled and of training that has no end."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,15 +13,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 
-
-def classifier(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (4,),
-        "learning_rate": "cosine",
-        "max_iter": 3,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+classifier = partial(
+    RegularizedMLPClassifier,
+    hidden_layer_sizes=(4,),
+    learning_rate="cosine",
+    max_iter=3,
+    random_state=0,
+)
 
 
 def table(n_rows=60, n_columns=5):

@@ -3,12 +3,23 @@
 import copy
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
+from helpers import assert_same
 from scipy import sparse
 
 from skreg import RegularizedMLPClassifier
+
+small = partial(
+    RegularizedMLPClassifier,
+    hidden_layer_sizes=(4, 3),
+    learning_rate="cosine",
+    max_iter=3,
+    random_state=0,
+)
+
 
 # Parameter → values out of its range or of the wrong type.
 BAD_PARAMETERS = {
@@ -110,16 +121,6 @@ BAD_PARAMETERS = {
 CASES = [(name, value) for name, values in BAD_PARAMETERS.items() for value in values]
 
 
-def small(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (4, 3),
-        "learning_rate": "cosine",
-        "max_iter": 3,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
-
-
 def make_data(kind="binary", n=20):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 3))
@@ -156,23 +157,8 @@ class Unchanged:
         names = self.estimator.get_params()
         after = {k: v for k, v in vars(self.estimator).items() if k not in names}
         assert list(after) == list(self.before)
-        assert_equal(after, self.before)
+        assert_same(after, self.before)
         np.testing.assert_array_equal(self.estimator.predict_proba(self.X), self.proba)
-
-
-def assert_equal(a, b):
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_equal(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for p, q in zip(a, b, strict=True):
-            assert_equal(p, q)
-    elif isinstance(a, np.ndarray):
-        np.testing.assert_array_equal(a, b)
-    else:
-        assert a == b
 
 
 # Parameters --------------------------------------------------------------------------

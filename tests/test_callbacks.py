@@ -2,10 +2,11 @@
 
 import pickle
 import re
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
+from helpers import ROOT, assert_same_weights, small
 from sklearn.datasets import load_iris, make_classification
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
@@ -18,22 +19,14 @@ from skreg import (
 
 callback = pytest.importorskip("sklearn.callback")
 
+classifier = partial(
+    small, hidden_layer_sizes=(5,), learning_rate_init=0.01, max_iter=4, lambd=1.0
+)
+
 
 @pytest.fixture
 def iris():
     return load_iris(return_X_y=True)
-
-
-def classifier(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (5,),
-        "learning_rate": "cosine",
-        "max_iter": 4,
-        "random_state": 0,
-        "early_stopping": False,
-        "averaging": 0.0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
 
 
 class Recorder:
@@ -117,8 +110,7 @@ def test_a_callback_may_stop_early_stopping(iris):
 def test_callbacks_do_not_change_the_model(iris, parameters):
     plain = classifier(**parameters).fit(*iris)
     watched = classifier(**parameters).set_callbacks(Recorder()).fit(*iris)
-    for a, b in zip(plain.coefs_, watched.coefs_, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_weights(plain, watched)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -429,7 +421,7 @@ def test_a_callback_that_fails_leaves_the_ensemble_as_it_was(iris):
 
 
 def test_the_example_of_the_page(capsys):
-    page = Path(__file__).parents[1] / "docs" / "early_stopping.md"
+    page = ROOT / "docs" / "early_stopping.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     assert "ScoringMonitor" in example
     X, y = make_classification(150, 4, random_state=0)

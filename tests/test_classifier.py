@@ -10,11 +10,23 @@ import sys
 import tracemalloc
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
+import helpers
 import numpy as np
 import pytest
 import reference
 import scipy.optimize
+from helpers import (
+    assert_same,
+    assert_same_weights,
+    flat,
+    indicators,
+    make_data,
+    no_convergence_warning,
+    parameters_of,
+    weights_of,
+)
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -33,39 +45,7 @@ KINDS = ["binary", "multiclass", "multilabel"]
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
 
-@contextmanager
-def no_convergence_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def make_data(kind="binary", n=40, n_features=4, seed=0, noise=0.5):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, n_features))
-    scores = X @ rng.normal(size=(n_features, 3)) + noise * rng.normal(size=(n, 3))
-    if kind == "binary":
-        return X, (scores[:, 0] > 0).astype(int)
-    if kind == "multiclass":
-        return X, scores.argmax(axis=1)
-    return X, (scores > 0).astype(int)
-
-
-def small(**parameters):
-    """A network that is trained in some milliseconds and warns of nothing."""
-    defaults = {
-        "hidden_layer_sizes": (6, 5),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.03,
-        "batch_size": 200,
-        "max_iter": 12,
-        "lambd": 0.5,
-        "early_stopping": False,
-        "early_stopping_refit": False,
-        "averaging": 0.0,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+small = partial(helpers.small, batch_size=200, early_stopping_refit=False)
 
 
 def endless(**parameters):
@@ -82,65 +62,6 @@ def fit(estimator, *args, **keywords):
     """Fit what may stop at max_iter, and say nothing about it."""
     with no_convergence_warning():
         return estimator.fit(*args, **keywords)
-
-
-def weights_of(estimator):
-    return estimator.coefs_ + estimator.intercepts_
-
-
-def flat(estimator):
-    return np.concatenate([a.ravel() for a in weights_of(estimator)])
-
-
-def assert_same_weights(a, b, tolerance=0.0):
-    for p, q in zip(weights_of(a), weights_of(b), strict=True):
-        assert p.dtype == q.dtype
-        if tolerance == 0:
-            np.testing.assert_array_equal(p, q)
-        else:
-            np.testing.assert_allclose(p, q, rtol=tolerance, atol=tolerance)
-
-
-def assert_deeply_equal(a, b, where="vars"):
-    assert type(a) is type(b), where
-    if isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            assert_deeply_equal(a[key], b[key], f"{where}[{key!r}]")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (p, q) in enumerate(zip(a, b, strict=True)):
-            assert_deeply_equal(p, q, f"{where}[{i}]")
-    elif isinstance(a, np.ndarray):
-        assert a.dtype == b.dtype, where
-        np.testing.assert_array_equal(a, b, err_msg=where)
-    elif isinstance(a, float) and math.isnan(a):
-        assert math.isnan(b), where
-    elif isinstance(a, np.random.RandomState):
-        assert_deeply_equal(a.get_state(), b.get_state(), where)
-    else:
-        assert a == b, where
-
-
-def parameters_of(estimator):
-    """The weights in the dict of `reference`."""
-    parameters = {}
-    layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)
-    for i, (W, b) in enumerate(layers, start=1):
-        parameters[f"W{i}"] = np.array(W.T, dtype=float)
-        parameters[f"b{i}"] = np.array(b[:, np.newaxis], dtype=float)
-    return parameters
-
-
-def indicators(y, classes=None):
-    """Y of `reference`: a column for each sample."""
-    y = np.asarray(y)
-    if y.ndim == 2:
-        return y.T.astype(float)
-    classes = np.unique(y) if classes is None else np.asarray(classes)
-    if len(classes) == 2:
-        return (y == classes[1])[np.newaxis].astype(float)
-    return (classes[:, np.newaxis] == y).astype(float)
 
 
 def output_of(estimator):
@@ -945,7 +866,7 @@ def test_warm_start_keeps_to_the_classes_that_it_knows():
         estimator.fit(X, np.where(y == 0, 7, y))
     with pytest.raises(ValueError, match=r"y has the shape \(40, 2\)"):
         estimator.fit(X, np.column_stack([y > 0, y > 1]).astype(int))
-    assert_deeply_equal(before, vars(estimator))
+    assert_same(before, vars(estimator))
     # One class alone: two are known to a model of two.
     two = small(warm_start=True).fit(X[some], y[some])
     two.fit(X[y == 1], y[y == 1])
@@ -983,7 +904,7 @@ def test_warm_start_refuses_other_layers_and_other_columns():
     estimator.set_params(hidden_layer_sizes=(6, 5))
     with pytest.raises(ValueError, match="X has 3 features"):
         estimator.fit(X[:, :3], y)
-    assert_deeply_equal(before, vars(estimator))
+    assert_same(before, vars(estimator))
 
 
 def test_without_warm_start_each_fit_begins_anew():
@@ -1254,7 +1175,7 @@ RANDOM = [
 def test_an_int_repeats_each_fit_bit_for_bit(parameters):
     X, y = make_data("multiclass")
     a, b = (fit(small(random_state=5, **parameters), X, y) for _ in range(2))
-    assert_deeply_equal(vars(a), vars(b))
+    assert_same(vars(a), vars(b))
     assert_same_weights(fit(a, X, y), b)
     numpy_int = fit(small(random_state=np.int64(5), **parameters), X, y)
     assert_same_weights(numpy_int, b)
@@ -1287,7 +1208,7 @@ def test_none_differs_each_time_and_leaves_numpys_stream_alone(parameters):
         models[0].partial_fit(X, y)
     models[0].predict_proba(X)
     after = np.random.get_state()  # noqa: NPY002
-    assert_deeply_equal(before, after)
+    assert_same(before, after)
     # It does not come from that stream either.
     np.random.seed(0)  # noqa: NPY002
     models.append(fit(small(random_state=None, **parameters), X, y))
@@ -1564,7 +1485,7 @@ def test_a_call_that_fails_leaves_the_estimator_as_it_was(name, how):
     before = copy.deepcopy(vars(estimator))
     with pytest.raises((ValueError, TypeError)):
         call(*arguments)
-    assert_deeply_equal(before, vars(estimator))
+    assert_same(before, vars(estimator))
     np.testing.assert_array_equal(estimator.predict_proba(X), proba)
 
 
@@ -1850,4 +1771,4 @@ def test_what_predict_returns_is_the_callers():
         kept = first.copy()
         first[...] = 0
         np.testing.assert_array_equal(getattr(estimator, method)(X), kept)
-    assert_deeply_equal(before, vars(estimator))
+    assert_same(before, vars(estimator))

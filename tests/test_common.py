@@ -1,11 +1,9 @@
 """scikit-learn's own checks, and what weights mean where chance comes in."""
 
-import warnings
-
 import numpy as np
 import pytest
+from helpers import assert_same_weights, flat, no_convergence_warning
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
     parametrize_with_checks,
@@ -157,17 +155,12 @@ def started(parameters, X, y):
         averaging=0.0,
         random_state=0,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with no_convergence_warning():
         estimator.fit(X, y)
     rng = np.random.default_rng(3)
     estimator.coefs_ = [rng.normal(size=W.shape) for W in estimator.coefs_]
     estimator.intercepts_ = [rng.normal(size=b.shape) for b in estimator.intercepts_]
     return estimator.set_params(warm_start=True, **parameters)
-
-
-def flat(estimator):
-    return np.concatenate([a.ravel() for a in estimator.coefs_ + estimator.intercepts_])
 
 
 def mean_steps(parameters, X, y, sample_weight, n_seeds=N_SEEDS):
@@ -184,8 +177,7 @@ def mean_steps(parameters, X, y, sample_weight, n_seeds=N_SEEDS):
             {k: v for k, v in vars(start).items() if k.endswith("_")}
         )
         estimator.set_params(random_state=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with no_convergence_warning():
             estimator.fit(X, y, sample_weight)
         n_batches = 1
         if "batch_size" in parameters:
@@ -258,5 +250,5 @@ def test_a_weight_of_zero_is_no_row_even_by_chance(parameters, weighted_data):
     )
     with_zeros = clone(estimator).fit(X, y, weight)
     without = clone(estimator).fit(X[weight > 0], y[weight > 0])
-    np.testing.assert_array_equal(flat(with_zeros), flat(without))
+    assert_same_weights(with_zeros, without)
     assert not np.array_equal(flat(with_zeros), flat(clone(estimator).fit(X, y)))

@@ -12,10 +12,12 @@ import random
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -36,21 +38,18 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*of the .* columns of X have magnitudes far from 1",
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 X, Y = load_iris(return_X_y=True)
 X = ((X - X.mean(axis=0)) / X.std(axis=0))[::3]
 Y = Y[::3]
 
-
-def network(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (4,),
-        "keep_prob": 0.8,
-        "max_iter": 4,
-        "batch_size": 16,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+network = partial(
+    RegularizedMLPClassifier,
+    hidden_layer_sizes=(4,),
+    keep_prob=0.8,
+    max_iter=4,
+    batch_size=16,
+    random_state=0,
+)
 
 
 def search(**parameters):

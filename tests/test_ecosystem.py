@@ -3,12 +3,15 @@
 import copy
 import io
 import pickle
+from functools import partial
 
+import helpers
 import joblib
 import numpy as np
 import pandas as pd
 import polars
 import pytest
+from helpers import assert_same_model
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
@@ -37,6 +40,8 @@ from threadpoolctl import threadpool_limits
 
 from skreg import RegularizedMLPClassifier
 
+small = partial(helpers.small, hidden_layer_sizes=(8,), max_iter=15)
+
 try:
     import cloudpickle
 except ImportError:  # older versions of joblib have it inside
@@ -48,40 +53,10 @@ GRID = {
 }
 
 
-def small(**parameters):
-    """A network that is trained in some milliseconds and warns of nothing."""
-    defaults = {
-        "hidden_layer_sizes": (8,),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.03,
-        "max_iter": 15,
-        "lambd": 0.5,
-        "random_state": 0,
-        # By default ten networks are trained first, to learn for how long.
-        "early_stopping": False,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
-
-
-def assert_same_model(a, b, X):
-    """Bit for bit: weights, and what is predicted."""
-    for p, q in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
-        np.testing.assert_array_equal(p, q)
-    np.testing.assert_array_equal(a.classes_, b.classes_)
-    np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
-    np.testing.assert_array_equal(a.predict(X), b.predict(X))
-
-
 @pytest.fixture(scope="module")
 def cancer():
     X, y = load_breast_cancer(return_X_y=True)
     return StandardScaler().fit_transform(X)[:120], y[:120]
-
-
-@pytest.fixture(scope="module")
-def iris():
-    X, y = load_iris(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 @pytest.fixture(scope="module")

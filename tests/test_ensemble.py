@@ -2,10 +2,12 @@
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import assert_same_weights, small
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
@@ -21,19 +23,15 @@ from skreg import (
     RegularizedMLPEnsemble,
 )
 
-
-def network(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (6, 4),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.02,
-        "max_iter": 15,
-        "batch_size": 50,
-        "random_state": 1,
-        "early_stopping": False,
-        "averaging": 0.0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+network = partial(
+    small,
+    hidden_layer_sizes=(6, 4),
+    learning_rate_init=0.02,
+    max_iter=15,
+    batch_size=50,
+    lambd=1.0,
+    random_state=1,
+)
 
 
 def table(kind):
@@ -90,8 +88,7 @@ def test_the_first_network_is_a_fit_of_the_estimator():
     X, y = table("three")
     model = RegularizedMLPEnsemble(network(keep_prob=0.8), 3).fit(X, y)
     alone = network(keep_prob=0.8).fit(X, y)
-    for found, expected in zip(model.estimators_[0].coefs_, alone.coefs_, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert_same_weights(model.estimators_[0], alone, rtol=1e-9, atol=1e-12)
     assert model.n_iter_ == max(one.n_iter_ for one in model.estimators_)
 
 

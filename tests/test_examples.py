@@ -6,11 +6,11 @@ The build of the documentation runs the examples, with warnings as errors.
 import ast
 import re
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = ROOT / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("plot_*.py"))
 # The pictures that the pages show, by the name of the page.
 PICTURES = {

@@ -2,16 +2,15 @@
 
 import copy
 import pickle
-import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import assert_same_weights, no_convergence_warning
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -49,13 +48,6 @@ STEPS = [
 every_optimiser = pytest.mark.parametrize("steps", STEPS, ids=str)
 
 
-@contextmanager
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
 def ours(kind="multiclass", **parameters):
     parameters = {
         "hidden_layer_sizes": (6, 5),
@@ -64,7 +56,7 @@ def ours(kind="multiclass", **parameters):
         "random_state": 0,
         **parameters,
     }
-    with quiet():
+    with no_convergence_warning():
         return RegularizedMLPClassifier(**parameters).fit(X, TARGETS[kind])
 
 
@@ -75,7 +67,7 @@ def theirs(kind="multiclass", **parameters):
         "random_state": 0,
         **parameters,
     }
-    with quiet():
+    with no_convergence_warning():
         return MLPClassifier(**parameters).fit(X, TARGETS[kind])
 
 
@@ -91,11 +83,6 @@ def assert_predict_the_same(a, b, rows=X, tolerance=1e-12):
         probabilities, b.predict_proba(rows), rtol=0, atol=tolerance
     )
     np.testing.assert_array_equal(a.predict(rows), b.predict(rows))
-
-
-def assert_same_weights(a, b, tolerance=1e-10):
-    for W, V in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
-        np.testing.assert_allclose(W, V, rtol=0, atol=tolerance)
 
 
 # To MLPClassifier --------------------------------------------------------------------
@@ -137,7 +124,7 @@ def test_to_sklearn_has_the_attributes_of_a_fitted_mlp_classifier(kind, solver):
 
 def test_to_sklearn_keeps_single_precision():
     X32, y = X.astype(np.float32), TARGETS["multiclass"]
-    with quiet():
+    with no_convergence_warning():
         model = RegularizedMLPClassifier((6, 5), max_iter=5, random_state=0).fit(X32, y)
     mlp = model.to_sklearn()
     assert mlp.coefs_[0].dtype == np.float32
@@ -150,7 +137,7 @@ def test_to_sklearn_keeps_single_precision():
 
 def test_the_names_of_columns_go_there_and_back():
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
-    with quiet():
+    with no_convergence_warning():
         model = RegularizedMLPClassifier((6, 5), max_iter=5, random_state=0)
         model.fit(frame, TARGETS["binary"])
     mlp = model.to_sklearn()
@@ -204,7 +191,7 @@ def test_to_sklearn_has_the_parameters_that_both_have():
 def test_alpha_is_lambd_by_the_number_of_batches(parameters, batch_size, alpha):
     model = ours(lambd=3.0, **parameters)
     if model.warm_start:
-        with quiet():
+        with no_convergence_warning():
             model.fit(X, TARGETS["multiclass"])
     mlp = model.to_sklearn()
     assert (mlp.batch_size, mlp.alpha) == (batch_size, alpha)
@@ -223,7 +210,7 @@ def test_lambd_of_lbfgs_goes_there_and_back(batch_size, max_iter):
         max_iter=max_iter,
         random_state=0,
     )
-    with quiet():
+    with no_convergence_warning():
         model.fit(X200, y)
     assert model.t_ >= len(X200)
     mlp = model.to_sklearn()
@@ -255,7 +242,7 @@ def test_lambd_stays_from_one_warm_start_to_the_next(solver):
     for _ in range(3):
         model = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
         assert model.lambd == 3.0
-        with quiet():
+        with no_convergence_warning():
             model.fit(X, TARGETS["binary"])
 
 
@@ -279,12 +266,12 @@ def test_extreme_rates_go_there_and_back(dtype, extreme, warm_start):
     rows = np.zeros((20, 2), dtype)
     more = {"early_stopping": False, "random_state": 0, "warm_start": warm_start}
     model = RegularizedMLPClassifier(3, max_iter=1, **more, **extreme)
-    with quiet():
+    with no_convergence_warning():
         model.fit(rows, np.arange(20) % 2)
     mlp = model.to_sklearn()
     for name in extreme.keys() - {"lambd"}:
         assert getattr(mlp, name) == extreme[name]
-    assert_same_weights(RegularizedMLPClassifier.from_sklearn(mlp), model, 0)
+    assert_same_weights(RegularizedMLPClassifier.from_sklearn(mlp), model)
     if warm_start and "learning_rate_init" in extreme:
         assert mlp._optimizer.learning_rate == extreme["learning_rate_init"]
     if warm_start and "epsilon" in extreme:
@@ -295,14 +282,14 @@ def test_extreme_rates_go_there_and_back(dtype, extreme, warm_start):
 
 def test_a_fit_anew_there_counts_its_own_rows():
     mlp = ours("binary", batch_size=10).to_sklearn().set_params(max_iter=9)
-    with quiet():
+    with no_convergence_warning():
         mlp.fit(X[:20], TARGETS["binary"][:20])
     assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 2 * mlp.alpha
 
 
 def test_lbfgs_that_is_given_another_solver_goes_there_and_back():
     for tol in (1e-4, 1e6):
-        with quiet():
+        with no_convergence_warning():
             model = ours(solver="lbfgs", tol=tol, lambd=3.0, batch_size=10)
         mlp = model.to_sklearn().set_params(solver="adam")
         assert RegularizedMLPClassifier.from_sklearn(mlp).lambd == 3.0
@@ -310,12 +297,12 @@ def test_lbfgs_that_is_given_another_solver_goes_there_and_back():
 
 def test_lbfgs_that_stood_at_its_minimum_goes_there_and_back():
     """No iteration, so no loss in the curve, but the rows were seen once."""
-    with quiet():
+    with no_convergence_warning():
         model = ours(solver="lbfgs", tol=1e6)
     assert (model.n_iter_, model.t_, model.loss_curve_) == (0, len(X), [])
     back = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
     assert back.lambd == model.lambd
-    assert_same_weights(back, model, 0)
+    assert_same_weights(back, model)
 
 
 def test_alpha_of_lambd_by_layer_costs_the_same():
@@ -343,7 +330,7 @@ def test_to_sklearn_has_the_scores_that_its_parameters_speak_of(early_stopping):
         max_iter=5,
         random_state=0,
     )
-    with quiet():
+    with no_convergence_warning():
         model.fit(np.tile(X, (3, 1)), np.tile(TARGETS["binary"], 3))
     mlp = model.to_sklearn()
     if early_stopping is True:
@@ -356,7 +343,7 @@ def test_to_sklearn_has_the_scores_that_its_parameters_speak_of(early_stopping):
         assert mlp.validation_scores_ is mlp.best_validation_score_ is None
     # Where no epoch is better, theirs goes back to the best weights.
     mlp.best_validation_score_ = 2.0
-    with quiet():
+    with no_convergence_warning():
         mlp.set_params(warm_start=True)
         mlp.fit(np.tile(X, (3, 1)), np.tile(TARGETS["binary"], 3))
     changed = not np.array_equal(mlp.coefs_[0], model.coefs_[0])
@@ -401,7 +388,7 @@ def test_scores_that_are_no_accuracies_stay_here():
     assert len(model.validation_scores_) == 3
     mlp = model.to_sklearn()
     assert (mlp.validation_scores_, mlp.best_validation_score_) == ([], -np.inf)
-    with quiet():
+    with no_convergence_warning():
         watched = MLPClassifier((3,), max_iter=2, early_stopping=True)
         watched.fit(X, TARGETS["binary"])
     model = RegularizedMLPClassifier.from_sklearn(watched, scoring="loss")
@@ -457,7 +444,7 @@ def test_one_class_is_no_mlp_classifier():
     model = RegularizedMLPClassifier().fit(X, np.full(N, "only"))
     with pytest.raises(ValueError, match="one class, 'only'"):
         model.to_sklearn()
-    with quiet():
+    with no_convergence_warning():
         mlp = MLPClassifier((3,), max_iter=1).fit(X, np.full(N, "only"))
     with pytest.raises(ValueError, match="one class, 'only'"):
         RegularizedMLPClassifier.from_sklearn(mlp)
@@ -471,7 +458,7 @@ def test_to_sklearn_wants_a_fitted_model():
 def test_networks_of_a_search_and_of_an_ensemble():
     y = TARGETS["multiclass"]
     of = {"hidden_layer_sizes": (6,), "max_iter": 5, "random_state": 0}
-    with quiet():
+    with no_convergence_warning():
         search = RegularizedMLPClassifierCV(
             lambds=[1.0], keep_probs=[1.0], cv=2, n_refits=1, **of
         ).fit(X, y)
@@ -509,7 +496,7 @@ def test_from_sklearn_is_the_same_model(kind, solver):
     assert model.best_n_iter_ == mlp.n_iter_
     assert model.converged_ is False
     # It goes on without touching the other.
-    with quiet():
+    with no_convergence_warning():
         model.set_params(warm_start=True).fit(X, TARGETS[kind])
     assert not np.array_equal(model.coefs_[0], mlp.coefs_[0])
     assert pickle.dumps(mlp) == before
@@ -522,12 +509,12 @@ def test_from_sklearn_goes_on_with_what_ours_has():
         mlp, keep_prob=0.8, warm_start=True, max_iter=3, learning_rate="cosine"
     )
     assert (model.keep_prob, model.max_iter, model.learning_rate) == (0.8, 3, "cosine")
-    with quiet():
+    with no_convergence_warning():
         model.fit(X, y)
     assert (model.n_iter_, model.t_) == (3, mlp.t_ + 3 * N)
     # Twenty epochs came before these three: it has not begun anew.
     anew = clone(model)
-    with quiet():
+    with no_convergence_warning():
         anew.fit(X, y)
     assert model.loss_ < mlp.loss_ < anew.loss_
 
@@ -558,7 +545,7 @@ def test_from_sklearn_goes_on_as_theirs_does(kind, steps, batch_size):
     for _ in range(4):
         mlp.partial_fit(X, y)
         model.partial_fit(X, y)
-    assert_same_weights(model, mlp)
+    assert_same_weights(model, mlp, rtol=0, atol=1e-10)
     np.testing.assert_allclose(model.loss_curve_, mlp.loss_curve_, rtol=1e-9)
     assert (model.n_iter_, model.t_) == (10, 10 * N)
     if steps.get("learning_rate") == "adaptive":
@@ -590,7 +577,7 @@ def test_to_sklearn_goes_on_as_ours_does(steps):
         for _ in range(4):
             mlp.partial_fit(X, y)
             model.partial_fit(X, y)
-    assert_same_weights(model, mlp)
+    assert_same_weights(model, mlp, rtol=0, atol=1e-10)
     np.testing.assert_allclose(model.loss_curve_, mlp.loss_curve_, rtol=1e-9)
     assert mlp.t_ == model.t_
 
@@ -732,7 +719,7 @@ def test_from_sklearn_of_a_subclass():
 def test_there_and_back_is_the_same_model():
     model = ours(warm_start=True, solver="sgd", learning_rate="constant", averaging=0.0)
     back = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
-    assert_same_weights(back, model, tolerance=0)
+    assert_same_weights(back, model)
     assert back.get_params() == {
         **model.get_params(),
         "batch_size": 40,

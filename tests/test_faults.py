@@ -5,9 +5,11 @@ Each test fails on the behaviour it rejects.
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+from helpers import assert_same_weights, no_convergence_warning, small
 from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -16,21 +18,15 @@ from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier
 
-
-def classifier(**parameters):
-    """A small, quick classifier that never warns."""
-    defaults = {
-        "hidden_layer_sizes": (8,),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.001,
-        "batch_size": 200,
-        "max_iter": 20,
-        "early_stopping": False,
-        "early_stopping_refit": False,
-        "averaging": 0.0,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+classifier = partial(
+    small,
+    hidden_layer_sizes=(8,),
+    learning_rate_init=0.001,
+    batch_size=200,
+    max_iter=20,
+    lambd=1.0,
+    early_stopping_refit=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +92,7 @@ def test_a_row_of_weight_zero_is_no_row(table, parameters, early_stopping):
     parameters = {**parameters, "early_stopping": early_stopping}
     with_zeros = classifier(**parameters).fit(X, y, sample_weight=weight)
     without = classifier(**parameters).fit(X[kept], y[kept], sample_weight=weight[kept])
-    for found, expected in zip(with_zeros.coefs_, without.coefs_, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_same_weights(with_zeros, without)
 
 
 def test_a_batch_of_weight_zero_does_no_harm(table):
@@ -129,8 +124,7 @@ def test_weights_are_copies_in_expectation_over_batches(table):
                 warm_start=True,
                 max_iter=1,
             )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
+            with no_convergence_warning():
                 model.fit(X[:2], [0, 1])
                 model.coefs_, model.intercepts_ = start.coefs_, start.intercepts_
                 model.__dict__.pop("_training_state")

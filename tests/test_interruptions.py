@@ -18,11 +18,13 @@ import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import reliability
+from helpers import assert_same
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from lines import raised_at_line
 from sklearn.base import clone
@@ -56,20 +58,17 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc
 X = np.random.default_rng(0).normal(size=(14, 2))
 Y = (X[:, 0] > 0).astype(int)
 EPOCHS = 3
-
-
-def network(**parameters):
-    """So small that the lines around the mathematics are few as well."""
-    defaults = {
-        "hidden_layer_sizes": (2,),
-        "learning_rate": "constant",
-        "max_iter": EPOCHS,
-        "batch_size": 7,
-        "n_iter_no_change": np.inf,
-        "early_stopping": False,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
+# So small that the lines around the mathematics are few as well.
+network = partial(
+    RegularizedMLPClassifier,
+    hidden_layer_sizes=(2,),
+    learning_rate="constant",
+    max_iter=EPOCHS,
+    batch_size=7,
+    n_iter_no_change=np.inf,
+    early_stopping=False,
+    random_state=0,
+)
 
 
 NETWORKS = {
@@ -111,23 +110,6 @@ def after_epochs(model, n_epochs):
         model.set_params(n_validation_splits=1)
     model.set_params(max_iter=n_epochs, early_stopping_refit=False)
     return model.fit(X[rows], Y[rows], **validation)
-
-
-def assert_same(found, expected, path="model"):
-    """Bit for bit, whatever it is made of."""
-    if hasattr(expected, "get_params"):
-        found, expected = vars(found), vars(expected)
-    assert type(found) is type(expected), path
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys(), path
-        for key, value in expected.items():
-            assert_same(found[key], value, f"{path}.{key}")
-    elif isinstance(expected, list | tuple):
-        assert len(found) == len(expected), path
-        for i, value in enumerate(expected):
-            assert_same(found[i], value, f"{path}[{i}]")
-    else:
-        np.testing.assert_array_equal(found, expected, err_msg=path)
 
 
 def blas_threads():

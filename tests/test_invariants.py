@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import assert_same_weights, weights_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -56,15 +57,6 @@ def estimators(draw, **fixed):
     }
     parameters.update(fixed)
     return RegularizedMLPClassifier(learning_rate="cosine", max_iter=4, **parameters)
-
-
-def weights_of(estimator):
-    return estimator.coefs_ + estimator.intercepts_
-
-
-def assert_same_weights(a, b):
-    for p, q in zip(weights_of(a), weights_of(b), strict=True):
-        np.testing.assert_array_equal(p, q)
 
 
 def started(estimator, X, y, coefs, intercepts):

@@ -7,6 +7,7 @@ import re
 import stat
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -15,6 +16,7 @@ import pytest
 import reliability
 import skops
 import skops.io
+from helpers import small
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -25,6 +27,9 @@ from skreg import (
     RegularizedMLPEnsemble,
 )
 from skreg._files import check_writable, printable, write_whole
+
+network = partial(small, hidden_layer_sizes=(3, 2), max_iter=2)
+
 
 posix = pytest.mark.skipif(
     os.name != "posix", reason="needs pipes, links, permissions or limits of POSIX"
@@ -38,11 +43,6 @@ OURS = [
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 3))
 y = (X[:, 0] > 0).astype(int)
-
-
-def network(**parameters):
-    small = {"learning_rate": "cosine", "early_stopping": False, "random_state": 0}
-    return RegularizedMLPClassifier((3, 2), max_iter=2, **(small | parameters))
 
 
 @pytest.fixture(scope="module")

@@ -6,38 +6,34 @@ import pickle
 import sys
 import threading
 import tracemalloc
-import warnings
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
+from helpers import no_convergence_warning, small
 from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.fixes import parse_version, sp_version
 
 from skreg import (
-    RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
 
+network = partial(small, hidden_layer_sizes=3, batch_size="full", max_iter=2)
+
+
 X, y = make_classification(24, 4, n_redundant=0, random_state=0)
 
 
-def small(**parameters):
-    shared = {"hidden_layer_sizes": 3, "batch_size": "full", "max_iter": 2}
-    shared |= {"early_stopping": False, "random_state": 0}
-    return RegularizedMLPClassifier(**(shared | parameters))
-
-
 MODELS = {
-    "dropout": small(keep_prob=0.5, input_keep_prob=0.8, max_norm=2.0),
-    "L-BFGS": small(solver="lbfgs"),
-    "early stopping": small(early_stopping=True, n_validation_splits=2),
-    "warm start": small(warm_start=True, solver="sgd", train_scores=True),
-    "ensemble": RegularizedMLPEnsemble(small(), n_estimators=2, random_state=0),
+    "dropout": network(keep_prob=0.5, input_keep_prob=0.8, max_norm=2.0),
+    "L-BFGS": network(solver="lbfgs"),
+    "early stopping": network(early_stopping=True, n_validation_splits=2),
+    "warm start": network(warm_start=True, solver="sgd", train_scores=True),
+    "ensemble": RegularizedMLPEnsemble(network(), n_estimators=2, random_state=0),
     "search": RegularizedMLPClassifierCV(
         [1.0, 2.0],
         [0.5, 1.0],
@@ -52,8 +48,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def short_runs():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with no_convergence_warning():
         yield
 
 
@@ -131,7 +126,7 @@ def test_what_is_let_go_is_freed_at_once(name):
 def test_partial_fit_does_not_grow(sparse):
     """After 110 calls the model, and the peak within a call, are as after 10."""
     rows = csr_array(X) if sparse else X.astype(np.float32)
-    model = small(keep_prob=0.5, averaging=0.9, max_norm=2.0, max_iter=5)
+    model = network(keep_prob=0.5, averaging=0.9, max_norm=2.0, max_iter=5)
 
     def peak():
         tracemalloc.start()

@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 import re
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -22,6 +21,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from helpers import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -45,20 +45,6 @@ def write_csv(path, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return path
-
-
-def run_python(*args, folder):
-    """Run Python with the package, which may not be installed but in a checkout."""
-    paths = [str(Path(command.__file__).parents[1]), os.environ.get("PYTHONPATH")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    return subprocess.run(
-        [sys.executable, *args],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def iris_rows():

@@ -6,6 +6,7 @@ for MLPClassifier: here are the bounds that hold, and that the measures can fail
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,20 +23,15 @@ from skreg import (
 from skreg._objective import Objective
 
 numerics = reliability.load("numerics")
+network = partial(
+    RegularizedMLPClassifier,
+    **{"hidden_layer_sizes": (6, 4), "max_iter": 100, "random_state": 0},
+    **numerics.OURS,
+)
 without_an_end = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"
 )
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-
-def network(**parameters):
-    defaults = {
-        "hidden_layer_sizes": (6, 4),
-        "max_iter": 100,
-        "random_state": 0,
-        **numerics.OURS,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
 
 
 def largest(coefs):

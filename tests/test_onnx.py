@@ -2,12 +2,14 @@
 
 import importlib
 import sys
+from functools import partial
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import skl2onnx
+from helpers import small
 from numpy.testing import assert_allclose, assert_array_equal
 from onnx.reference import ReferenceEvaluator
 from skl2onnx.common.data_types import FloatTensorType
@@ -29,11 +31,13 @@ from sklearn.preprocessing import StandardScaler, scale
 
 import skreg.onnx  # noqa: F401
 from skreg import (
-    RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
 from skreg._activations import ACTIVATIONS
+
+network = partial(small, hidden_layer_sizes=(5, 4), learning_rate_init=0.1, max_iter=5)
+
 
 IRIS, CLASSES = load_iris(return_X_y=True)
 X = scale(IRIS)[::3]
@@ -50,18 +54,6 @@ each_dtype = pytest.mark.parametrize("dtype", TOLERANCES)
 
 
 EXPORTED = [name for name, each in ACTIVATIONS.items() if each.onnx_operator]
-
-
-def network(**parameters):
-    """Trained in some milliseconds, without a warning."""
-    defaults = {
-        "hidden_layer_sizes": (5, 4),
-        "learning_rate": "cosine",
-        "learning_rate_init": 0.1,
-        "max_iter": 5,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
 
 
 def ensemble(**parameters):

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import pytest
 import yaml
+from helpers import ROOT, run_python
 from packaging.version import Version
 
 import skreg
 
-ROOT = Path(__file__).resolve().parents[1]
 CORE = {"numpy", "scikit-learn", "scipy", "joblib", "threadpoolctl"}
 OPTIONAL = {
     "dask",
@@ -240,10 +240,8 @@ def test_package_is_marked_as_typed():
     assert (Path(skreg.__file__).parent / "py.typed").is_file()
 
 
-def run_python(code):
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
+def printed_by(code):
+    result = run_python("-c", code)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -257,7 +255,7 @@ def test_import_brings_no_optional_library():
         "skreg.show_versions()\n"
         f"print('brought:', *({OPTIONAL} & (set(sys.modules) - before)))"
     )
-    assert run_python(code).endswith("\nbrought:\n")
+    assert printed_by(code).endswith("\nbrought:\n")
 
 
 def shown(printed):
@@ -291,7 +289,7 @@ def test_show_versions(project, tmp_path, monkeypatch, capsys):
 
 
 def test_import_needs_no_optional_library():
-    run_python(f"""
+    printed_by(f"""
 import sys
 
 class Absent:

@@ -2,13 +2,13 @@
 
 import inspect
 import sys
-import warnings
-from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 import reference
 import scipy.optimize
+from helpers import indicators, make_data, no_convergence_warning, parameters_of
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -23,49 +23,11 @@ AS_THEIRS = {
     "learning_rate_init": 0.001,
     "early_stopping": False,
 }
-
-
-@contextmanager
-def no_convergence_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def make_data(kind, n=37, n_features=4, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, n_features))
-    scores = X @ rng.normal(size=(n_features, 3)) + rng.normal(size=(n, 3))
-    if kind == "binary":
-        return X, (scores[:, 0] > 0).astype(int)
-    if kind == "multiclass":
-        return X, scores.argmax(axis=1)
-    return X, (scores > 0).astype(int)
-
-
-def indicators(y):
-    """Y of `reference`: a column for each sample."""
-    if y.ndim == 2:
-        return y.T.astype(float)
-    if len(np.unique(y)) == 2:
-        return y[np.newaxis].astype(float)
-    return (np.unique(y)[:, np.newaxis] == y).astype(float)
+noisy = partial(make_data, n=37, noise=1.0)
 
 
 def output_of(kind):
     return "softmax" if kind == "multiclass" else "logistic"
-
-
-def as_parameters(coefs, intercepts):
-    """The dict of `reference` from weights (n_in, n_out) and biases."""
-    parameters = {}
-    for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True), start=1):
-        parameters[f"W{i}"], parameters[f"b{i}"] = np.array(W.T), b[:, np.newaxis]
-    return parameters
-
-
-def fitted_parameters(estimator):
-    return as_parameters(estimator.coefs_, estimator.intercepts_)
 
 
 def random_weights(estimator, seed=11):
@@ -91,7 +53,7 @@ def started(estimator, X, y, coefs=None, intercepts=None):
 
 def beside(kind, activation="relu", penalty=0.7, solver="sgd", **parameters):
     """Ours and MLPClassifier's, both about to start from the same weights."""
-    X, y = make_data(kind)
+    X, y = noisy(kind)
     shared = {
         "hidden_layer_sizes": (6, 5),
         "activation": activation,
@@ -171,7 +133,7 @@ def test_only_the_layers_and_the_activation_are_positional():
 def test_the_fitted_attributes_have_the_same_names_shapes_and_types(
     kind, solver, early_stopping
 ):
-    X, y = make_data(kind, n=60)
+    X, y = noisy(kind, n=60)
     shared = {
         "hidden_layer_sizes": (6, 5),
         "solver": solver,
@@ -216,7 +178,7 @@ def test_the_fitted_attributes_have_the_same_names_shapes_and_types(
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_mlp_classifier_predicts_the_same_with_our_weights(kind, activation, dtype):
-    X, y = make_data(kind, n=60)
+    X, y = noisy(kind, n=60)
     X = X.astype(dtype)
     shared = {
         "hidden_layer_sizes": (6, 5),
@@ -352,11 +314,11 @@ def test_lbfgs_has_the_loss_and_gradient_of_mlp_classifier(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lbfgs_reports_the_objective_of_its_weights(kind):
-    X, y = make_data(kind)
+    X, y = noisy(kind)
     estimator = RegularizedMLPClassifier(
         (6, 5), "tanh", solver="lbfgs", lambd=0.7, max_iter=500, random_state=0
     ).fit(X, y)
-    parameters = fitted_parameters(estimator)
+    parameters = parameters_of(estimator)
     settings = {"activation": "tanh", "output": output_of(kind)}
     Y = indicators(y)
     J = reference.objective(X.T, Y, parameters, 0.7, **settings)
@@ -378,7 +340,7 @@ def test_lbfgs_reports_the_objective_of_its_weights(kind):
 @pytest.mark.parametrize("lambd", [0.0, 1.5])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_full_batch_sgd_follows_gradient_descent_for_200_steps(kind, lambd, weighted):
-    X, y = make_data(kind)
+    X, y = noisy(kind)
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y)) if weighted else None
     estimator = started(
         RegularizedMLPClassifier(
@@ -400,14 +362,14 @@ def test_full_batch_sgd_follows_gradient_descent_for_200_steps(kind, lambd, weig
         X,
         y,
     )
-    start = fitted_parameters(estimator)
+    start = parameters_of(estimator)
     with pytest.warns(ConvergenceWarning):
         estimator.fit(X, y, weight)
     settings = {"sample_weight": weight, "output": output_of(kind)}
     expected = reference.gradient_descent(
         X.T, indicators(y), start, lambd, 0.3, 200, **settings
     )
-    found = fitted_parameters(estimator)
+    found = parameters_of(estimator)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-10)
     assert np.abs(found["W1"] - start["W1"]).max() > 0.05
@@ -434,7 +396,7 @@ def test_full_batch_sgd_follows_gradient_descent_for_200_steps(kind, lambd, weig
     ids=["momentum", "nesterov", "adam"],
 )
 def test_the_optimisers_and_schedules_follow_their_formulas(optimiser, schedule):
-    X, y = make_data("multiclass")
+    X, y = noisy("multiclass")
     n_epochs = 30
     estimator = started(
         RegularizedMLPClassifier(
@@ -456,7 +418,7 @@ def test_the_optimisers_and_schedules_follow_their_formulas(optimiser, schedule)
         y,
     )
     estimator.t_ = 0
-    start = fitted_parameters(estimator)
+    start = parameters_of(estimator)
     with no_convergence_warning():
         estimator.fit(X, y)
 
@@ -478,7 +440,7 @@ def test_the_optimisers_and_schedules_follow_their_formulas(optimiser, schedule)
         schedule, 0.05, n_epochs, len(X), power_t=0.3, max_iter=n_epochs
     )
     path = rule(reference.flatten(start), gradient, rates, n_steps=n_epochs, **keywords)
-    found = reference.flatten(fitted_parameters(estimator))
+    found = reference.flatten(parameters_of(estimator))
     np.testing.assert_allclose(found, path[-1], rtol=0, atol=1e-10)
     assert np.abs(found - path[0]).max() > 0.02
 

@@ -5,8 +5,7 @@ import importlib.util
 import io
 import json
 import pickle
-import warnings
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cloudpickle
@@ -15,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from helpers import assert_same_weights, no_convergence_warning
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -36,6 +35,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 3))
 y = (X[:, 0] > 0) + (X[:, 1] > 0.5).astype(int)
 SMALL = {"hidden_layer_sizes": (4, 3), "max_iter": 3, "learning_rate_init": 0.1}
+network = partial(RegularizedMLPClassifier, **SMALL, random_state=0)
 
 # All that a file of skops may ask to trust.
 OURS = {
@@ -43,17 +43,6 @@ OURS = {
     "skreg._ensemble.RegularizedMLPEnsemble",
     "skreg._search.RegularizedMLPClassifierCV",
 }
-
-
-@contextmanager
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def network(**parameters):
-    return RegularizedMLPClassifier(**{**SMALL, "random_state": 0, **parameters})
 
 
 def trained(name):
@@ -77,7 +66,7 @@ def trained(name):
         ),
         "pipeline": make_pipeline(StandardScaler(), network()),
     }[name]
-    with quiet():
+    with no_convergence_warning():
         if name == "partial_fit":
             return model.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
         return model.fit(X, y)
@@ -144,7 +133,7 @@ def own_scorer(estimator, X, y):
     ids=["network", "search"],
 )
 def test_skops_ask_of_a_function_of_the_user_too(model):
-    with quiet():
+    with no_convergence_warning():
         model.fit(X, y)
     untrusted = set(skops.io.get_untrusted_types(data=skops.io.dumps(model)))
     assert untrusted - OURS == {f"{__name__}.own_scorer"}
@@ -185,7 +174,7 @@ def test_a_loaded_search_scores_as_before(scoring):
         [1.0], [1.0], cv=2, scoring=scoring, refit=refit, random_state=0, **SMALL
     )
     assert not hasattr(search, "scorer_")
-    with quiet():
+    with no_convergence_warning():
         search.fit(X, y)
     score = search.score(X, y)
     loaded = pickle.loads(pickle.dumps(search))
@@ -203,7 +192,7 @@ def test_a_loaded_search_scores_as_before(scoring):
 def test_a_loaded_model_goes_on_bit_for_bit(name, way):
     model = trained(name)
     loaded = through(way, model)
-    with quiet():
+    with no_convergence_warning():
         for each in (model, loaded):
             each.fit(X, y).fit(X, y)
     assert_same(loaded, model)
@@ -221,9 +210,7 @@ def test_a_loaded_model_takes_the_next_part_bit_for_bit(way):
 
 def assert_same(a, b):
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
-    for name in ("coefs_", "intercepts_"):
-        for one, other in zip(getattr(a, name), getattr(b, name), strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert_same_weights(a, b)
     for name in ("loss_curve_", "validation_scores_", "t_", "n_iter_"):
         assert getattr(a, name) == getattr(b, name), name
 
@@ -300,7 +287,7 @@ class WithItsOwn(RegularizedMLPClassifier):
 
 @pytest.mark.parametrize("cls", [Before, WithItsOwn])
 def test_subclasses_with_a_state_of_their_own(cls):
-    with quiet():
+    with no_convergence_warning():
         model = cls((3,), max_iter=3, random_state=0).fit(X, y)
     loaded = pickle.loads(pickle.dumps(model))
     assert type(loaded) is cls
@@ -364,7 +351,7 @@ def test_a_model_of_a_version_before_loads_and_goes_on(file, ending):
     if file.stem == "partial_fit":
         assert model.partial_fit(rows, labels).t_ == t + len(rows)
     elif file.stem == "warm_start":
-        with quiet():
+        with no_convergence_warning():
             assert model.fit(rows, labels).t_ == t + model.max_iter * len(rows)
     else:
         clone(model)

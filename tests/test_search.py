@@ -10,6 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import assert_same_weights, no_convergence_warning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
@@ -333,8 +334,7 @@ def test_the_same_answer_in_float32(stacks):
 def test_adaptive_rates_differ_within_a_stack(stacks):
     """Or the test above would say little."""
     X, y, _ = table()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with no_convergence_warning():
         search(**OTHER_SETTINGS["sgd, adaptive"]).fit(X, y)
     rates = [{trained.result.learning_rate for trained in stack} for stack in stacks]
     assert max(map(len, rates)) > 1
@@ -1238,11 +1238,6 @@ def test_a_fit_that_fails_leaves_the_search_as_it_was(wrong):
 # Several networks of the best setting ------------------------------------------------
 
 
-def assert_same_weights(found, expected):
-    for a, b in zip(found.coefs_, expected.coefs_, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_several_refits_are_an_ensemble(kind, weighted):
@@ -1259,7 +1254,7 @@ def test_several_refits_are_an_ensemble(kind, weighted):
     assert [type(each) for each in best.estimators_] == [RegularizedMLPClassifier] * 3
     for each in best.estimators_:
         assert each.get_params() == one.best_estimator_.get_params()
-    assert_same_weights(best.estimators_[0], one.best_estimator_)
+    assert_same_weights(best.estimators_[0], one.best_estimator_, rtol=0, atol=1e-12)
     starts = [each.coefs_[0] for each in best.estimators_]
     assert min(np.abs(a - b).max() for a, b in combinations(starts, 2)) > 0.1
     expected = RegularizedMLPEnsemble(

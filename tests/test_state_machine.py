@@ -11,6 +11,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import weights_of
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -92,10 +93,6 @@ def weight_of(y):
 def state_of(estimator):
     """All that the estimator has, as bytes."""
     return pickle.dumps(vars(estimator))
-
-
-def weights_of(estimator):
-    return estimator.coefs_ + estimator.intercepts_
 
 
 class Calls(RuleBasedStateMachine):

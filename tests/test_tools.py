@@ -7,12 +7,14 @@ import itertools
 import platform
 import re
 import tomllib
-from pathlib import Path
+from functools import partial
 
+import helpers
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import ROOT
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as make_sampling_pipeline
 from packaging.version import Version
@@ -36,26 +38,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skreg import RegularizedMLPClassifier
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def small(**parameters):
-    """A network that is trained in some milliseconds and warns of nothing."""
-    defaults = {
-        "hidden_layer_sizes": (8,),
-        "learning_rate_init": 0.03,
-        "max_iter": 15,
-        "lambd": 0.5,
-        "early_stopping": False,
-        "random_state": 0,
-    }
-    return RegularizedMLPClassifier(**{**defaults, **parameters})
-
-
-@pytest.fixture(scope="module")
-def iris():
-    X, y = load_iris(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
+small = partial(helpers.small, hidden_layer_sizes=(8,), max_iter=15)
 
 
 @pytest.fixture(scope="module")
