@@ -255,24 +255,31 @@ OTHER_SETTINGS = {
         "max_iter": 12,
     },
     "sgd, invscaling": {"solver": "sgd", "learning_rate": "invscaling"},
-    "sgd without momentum": {"solver": "sgd", "momentum": 0.0},
-    "sgd, not Nesterov": {"solver": "sgd", "nesterovs_momentum": False},
+    "sgd without momentum, tanh": {
+        "solver": "sgd",
+        "momentum": 0.0,
+        "activation": "tanh",
+    },
+    "sgd, not Nesterov, no shuffle": {
+        "solver": "sgd",
+        "nesterovs_momentum": False,
+        "shuffle": False,
+    },
     "adam, adaptive": {
         "learning_rate": "adaptive",
         "n_iter_no_change": 1,
         "tol": 0.02,
         "max_iter": 20,
     },
-    "adam, other constants": {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
-    "tanh": {"activation": "tanh"},
-    "max_norm": {"max_norm": 0.8},
-    "input_keep_prob": {"input_keep_prob": 0.7},
-    "class_weight": {"class_weight": "balanced"},
-    "no shuffle": {"shuffle": False},
-    "full batch": {"batch_size": "full"},
-    "auto batch": {"batch_size": "auto"},
-    "batches of 7": {"batch_size": 7},
-    "averaging": {"averaging": 0.9},
+    "adam, other constants, batches of 7": {
+        "beta_1": 0.5,
+        "beta_2": 0.9,
+        "epsilon": 1e-3,
+        "batch_size": 7,
+    },
+    "max_norm, class_weight": {"max_norm": 0.8, "class_weight": "balanced"},
+    "input_keep_prob, full batch": {"input_keep_prob": 0.7, "batch_size": "full"},
+    "averaging, auto batch": {"averaging": 0.9, "batch_size": "auto"},
     "averaging, sgd": {"averaging": 0.9, "solver": "sgd", "learning_rate": "constant"},
     "trained again on all rows": {
         "early_stopping": True,
@@ -299,8 +306,10 @@ OTHER_SETTINGS = {
         "early_stopping": True,
         "early_stopping_scoring": "accuracy",
     },
-    "a RandomState": {"random_state": np.random.RandomState(5)},
-    "one hidden layer": {"hidden_layer_sizes": 6},
+    "a RandomState, one hidden layer": {
+        "random_state": np.random.RandomState(5),
+        "hidden_layer_sizes": 6,
+    },
     "by layer": {
         "lambds": [(0.0, 1.0, 9.0), 2.0, (2, 2, 2)],
         "keep_probs": [(0.5, 0.9), (1.0, 0.7), 0.5, (0.5, 0.5)],
@@ -308,8 +317,10 @@ OTHER_SETTINGS = {
     "all with dropout": {"keep_probs": (0.9, 0.5)},
     "none with dropout": {"keep_probs": [1]},
     "no penalty": {"lambds": [0], "keep_probs": (0.3, 0.5, 0.7)},
-    "twice the same": {"lambds": (1.0, 1.0)},
-    "arrays": {"lambds": np.geomspace(0.1, 10, 3), "keep_probs": np.array([0.5, 1])},
+    "arrays, twice the same": {
+        "lambds": np.array([0.1, 0.1, 10]),
+        "keep_probs": np.array([0.5, 1]),
+    },
 }
 
 
