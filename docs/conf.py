@@ -10,10 +10,12 @@ import sys
 import warnings
 from html import escape
 from pathlib import Path
+from types import FunctionType
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 # The package of this checkout, installed or not.
@@ -44,9 +46,29 @@ myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 
-# Reference: each class has a page of its own, with its members below it.
+
+# Reference: each class has a page of its own, with its members below it, in the order
+# of their names as in scikit-learn. What scikit-learn gives it is only named.
+CLASSES = {name: kind for name, kind in vars(skreg).items() if isinstance(kind, type)}
+
+
+def is_ours(kind):
+    return kind.__module__.partition(".")[0] == "skreg"
+
+
 autosummary_generate = True
-autodoc_default_options = {"member-order": "bysource"}
+autosummary_context = {
+    "other_bases": {
+        name: [base.__name__ for base in kind.__mro__ if not is_ours(base)]
+        for name, kind in CLASSES.items()
+    },
+    "our_members": {
+        name: [
+            member for base in kind.__mro__ if is_ours(base) for member in vars(base)
+        ]
+        for name, kind in CLASSES.items()
+    },
+}
 autodoc_typehints = "none"  # the docstrings say the types
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
@@ -95,6 +117,29 @@ def write_mathml(writer, node, *, as_block):
     raise nodes.SkipNode
 
 
+def tell_real_modules(app):
+    """A public class says that it is of skreg, its functions say in which file it is.
+
+    From the file Sphinx has the link to the source.
+    """
+    for kind in CLASSES.values():
+        functions = (f for f in vars(kind).values() if isinstance(f, FunctionType))
+        kind.__module__ = next(functions).__module__
+
+
+def find_source(app, module):
+    """The text of a file and the lines of what is in it, methods by their heirs too."""
+    analyzer = ModuleAnalyzer.for_module(module)
+    lines = dict(analyzer.find_tags())
+    for heir in CLASSES.values():
+        owners = [base.__name__ for base in heir.__mro__ if base.__module__ == module]
+        for name, where in analyzer.tags.items():
+            owner, _, method = name.partition(".")
+            if owner in owners:
+                lines.setdefault(f"{heir.__name__}.{method}", where)
+    return analyzer.code, lines
+
+
 def setup(app):
     app.add_html_math_renderer(
         "mathml",
@@ -105,3 +150,6 @@ def setup(app):
     strict = warnings.catch_warnings(action="error")
     app.connect("builder-inited", lambda app: strict.__enter__(), priority=499)
     app.connect("builder-inited", lambda app: strict.__exit__(), priority=501)
+    # After the examples, which see the classes as users do.
+    app.connect("builder-inited", tell_real_modules, priority=502)
+    app.connect("viewcode-find-source", find_source)

@@ -32,7 +32,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skreg import RegularizedMLPClassifier
-from skreg._files import check_writable, printable, write_whole
+from skreg.io import check_writable, printable, write_whole
 
 FOLDS = 5
 # With fewer, a quarter held out may leave less than one row of the class a fold.
@@ -69,7 +69,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Search(model_selection.GridSearchCV):
-    """``GridSearchCV`` over a list of grids that says how far it is."""
+    """``GridSearchCV`` over a list of grids that says how far it is.
+
+    Where scikit-learn has no ``_run_search`` any more, ``GridSearchCV`` does as well.
+    """
 
     def _run_search(self, evaluate_candidates: Callable[[Any], Any]) -> None:
         for i, grid in enumerate(self.param_grid, 1):

@@ -37,21 +37,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.utils import check_random_state
 
-from skreg._activations import ACTIVATIONS
-from skreg._calls import run
-from skreg._dropout import documents_masks
-from skreg._loss import cross_entropy_of_probabilities
-from skreg._network import Hidden, Workspace, backward, forward
-from skreg._parameters import Layer
-
-Array = NDArray[Any]
+from skreg._network import Array
+from skreg._network.activations import ACTIVATIONS
+from skreg._network.calls import run
+from skreg._network.dropout import documents_masks
+from skreg._network.loss import cross_entropy_of_probabilities
+from skreg._network.propagation import Hidden, Workspace, backward, forward
+from skreg._network.theta import Layer
 
 __all__ = [
     "backward_propagation_with_dropout",
@@ -209,10 +207,7 @@ def compute_cost(A3: ArrayLike, Y: ArrayLike) -> float:
 
 
 def compute_cost_with_regularization(
-    A3: ArrayLike,
-    Y: ArrayLike,
-    parameters: Mapping[str, ArrayLike],
-    lambd: float,
+    A3: ArrayLike, Y: ArrayLike, parameters: Mapping[str, ArrayLike], lambd: float
 ) -> float:
     """J = 1/m Σ CE(A3, Y) + lambd/(2m) (ΣW1² + ΣW2² + ΣW3²).
 
@@ -373,13 +368,9 @@ def backward_propagation_with_dropout(
             "forward_propagation_with_dropout, with 5 for each hidden layer and 4 for "
             "the last."
         )
-    masks = [cache[5 * index + 1] / keep_prob for index in range(n_hidden)]
-    without_masks = [
-        entry
-        for index, entry in enumerate(cache)
-        if index % 5 != 1 or index >= 5 * n_hidden
-    ]
-    return _backward(X, Y, without_masks, 0.0, masks)
+    of_masks, without_masks = slice(1, 5 * n_hidden, 5), list(cache)
+    del without_masks[of_masks]
+    return _backward(X, Y, without_masks, 0.0, [D / keep_prob for D in cache[of_masks]])
 
 
 def _as_float(values: ArrayLike, name: str) -> Array:
@@ -404,16 +395,14 @@ def _check_lambd(lambd: float) -> None:
 
 def _weights(parameters: Mapping[str, ArrayLike]) -> list[Array]:
     n_layers = sum(name.startswith("W") for name in parameters)
-    names = {f"{letter}{i + 1}" for letter in "Wb" for i in range(n_layers)}
-    if set(parameters) != names or not names:
+    weights = [f"W{i + 1}" for i in range(n_layers)]
+    biases = [f"b{i + 1}" for i in range(n_layers)]
+    if set(parameters) != {*weights, *biases} or not weights:
         raise ValueError(
             f"parameters has the keys {sorted(parameters)}: give W1, b1, W2, b2, … for "
             "each layer, and nothing else."
         )
-    return [
-        _as_float(parameters[name], name)
-        for name in (f"W{i + 1}" for i in range(n_layers))
-    ]
+    return [_as_float(parameters[name], name) for name in weights]
 
 
 def _checked(
@@ -438,25 +427,22 @@ def _checked(
     return inputs, tuple(layers)
 
 
-def _workspace(hidden: Sequence[Hidden], n_outputs: int, m: int) -> Workspace:
-    Z, dZ = np.empty((n_outputs, m)), np.empty((n_outputs, m))
-    ones = np.ones((m, 1))
-    return Workspace(tuple(hidden), Z=Z, dZ=dZ, ones=ones, matmul=np.matmul)
+def _workspace(layers: Sequence[Layer], m: int, masks: Sequence[Array]) -> Workspace:
+    """No two of its arrays share memory, but for G and A without masks."""
+    hidden = []
+    for index, (W, _) in enumerate(layers[:-1]):
+        Z, G, A, dA, slope, dZ, zeros = (np.zeros((len(W), m)) for _ in range(7))
+        D = masks[index] if masks else None
+        hidden.append(Hidden(Z, G, D, G if D is None else A, dA, slope, dZ, zeros))
+    Z, dZ = (np.empty((len(layers[-1].W), m)) for _ in range(2))
+    return Workspace(tuple(hidden), Z, dZ, ones=np.ones((m, 1)), matmul=np.matmul)
 
 
 def _forward(
-    X: Array, layers: Sequence[Layer], masks: Sequence[Array] | None = None
+    X: Array, layers: Sequence[Layer], masks: Sequence[Array] = ()
 ) -> tuple[Array, tuple[Array, ...]]:
     """A3 and the cache; no two of its arrays share memory."""
-    hidden = []
-    for index, layer in enumerate(layers[:-1]):
-        Z, G, A, dZ = (np.empty((len(layer.W), X.shape[1])) for _ in range(4))
-        D = None if masks is None else masks[index]
-        A = G if D is None else A
-        hidden.append(
-            Hidden(Z=Z, G=G, D=D, A=A, dA=dZ, slope=G, dZ=dZ, zeros=np.zeros_like(G))
-        )
-    workspace = _workspace(hidden, len(layers[-1].W), X.shape[1])
+    workspace = _workspace(layers, X.shape[1], masks)
     with np.errstate(over="ignore", invalid="ignore"):
         run(forward(X, layers, _RELU, workspace))
     Z = workspace.Z
@@ -464,7 +450,7 @@ def _forward(
     A3 = expit(Z) if len(Z) == 1 else softmax(Z, axis=0)
     cache = [
         entry
-        for buffers, layer in zip(hidden, layers, strict=False)
+        for buffers, layer in zip(workspace.hidden, layers, strict=False)
         for entry in (buffers.Z, buffers.A, *layer)
     ]
     return A3, (*cache, Z, A3, *layers[-1])
@@ -475,45 +461,19 @@ def _backward(
     Y: ArrayLike,
     cache: Sequence[Array],
     lambd: float,
-    masks: Sequence[Array] | None = None,
+    masks: Sequence[Array] = (),
 ) -> dict[str, Array]:
     """The gradients, from a cache without its masks."""
     inputs, targets = _as_float(X, "X"), _as_float(Y, "Y")
-    n_layers = len(cache) // 4
-    if n_layers == 0 or any(np.ndim(entry) != 2 for entry in cache):
-        raise ValueError("The cache is empty or has other entries than arrays.")
-    layers = [Layer(*cache[4 * i + 2 : 4 * i + 4]) for i in range(n_layers)]
-    for i, (W, b) in enumerate(layers):
-        if W.shape != (len(cache[4 * i]), len(cache[4 * i - 3]) if i else W.shape[1]):
-            raise ValueError(
-                f"Entry {4 * i + 2} of the cache, W{i + 1}, has the shape {W.shape}, "
-                "which does not fit the entries beside it: give what the forward pass "
-                "of the same kind, with dropout or without, returned."
-            )
-        if b.shape != (len(W), 1):
-            raise ValueError(f"b{i + 1} in the cache has the shape {b.shape}.")
-    activations = [cache[4 * i + 1] for i in range(n_layers)]
-    A3 = activations.pop()
-    if targets.shape != A3.shape:
-        raise ValueError(
-            f"Y has the shape {targets.shape}, but A3 {A3.shape}: give the same."
-        )
-    if inputs.shape != (layers[0].W.shape[1], A3.shape[1]):
-        raise ValueError(
-            f"X has the shape {inputs.shape}, but W1 {layers[0].W.shape} and A3 "
-            f"{A3.shape}: give the X of the forward pass."
-        )
-    hidden = []
-    for index, A in enumerate(activations):
-        dA, slope, dZ = (np.empty_like(A) for _ in range(3))
-        D = None if masks is None else masks[index]
-        # Where a unit is kept, A > 0 says the same as relu(Z) > 0.
-        zeros = np.zeros_like(A)
-        hidden.append(
-            Hidden(Z=A, G=A, D=D, A=A, dA=dA, slope=slope, dZ=dZ, zeros=zeros)
-        )
-    m = inputs.shape[1]
-    workspace = _workspace(hidden, len(A3), m)
+    layers, activations, A3 = _of_cache(cache, inputs, targets)
+    n_layers, m = len(layers), inputs.shape[1]
+    workspace = _workspace(layers, m, masks)
+    # Where a unit is kept, A > 0 says the same as relu(Z) > 0.
+    hidden = [
+        buffers._replace(G=A, A=A)
+        for buffers, A in zip(workspace.hidden, activations, strict=True)
+    ]
+    workspace = workspace._replace(hidden=tuple(hidden))
     np.subtract(A3, targets, out=workspace.dZ)
     sums = [Layer(np.empty_like(W), np.empty_like(b)) for W, b in layers]
     gradients = {f"dZ{n_layers}": workspace.dZ}
@@ -528,6 +488,36 @@ def _backward(
     for name, gradient in gradients.items():
         _check_finite(gradient, name, inputs, layers)
     return gradients
+
+
+def _of_cache(
+    cache: Sequence[Array], inputs: Array, targets: Array
+) -> tuple[list[Layer], list[Array], Array]:
+    """W and b of each layer, A of the hidden ones and of the last: all fit X and Y."""
+    n_layers = len(cache) // 4
+    if n_layers == 0 or any(np.ndim(entry) != 2 for entry in cache):
+        raise ValueError("The cache is empty or has other entries than arrays.")
+    layers = [Layer(*cache[4 * i + 2 : 4 * i + 4]) for i in range(n_layers)]
+    for i, (W, b) in enumerate(layers):
+        if W.shape != (len(cache[4 * i]), len(cache[4 * i - 3]) if i else W.shape[1]):
+            raise ValueError(
+                f"Entry {4 * i + 2} of the cache, W{i + 1}, has the shape {W.shape}, "
+                "which does not fit the entries beside it: give what the forward pass "
+                "of the same kind, with dropout or without, returned."
+            )
+        if b.shape != (len(W), 1):
+            raise ValueError(f"b{i + 1} in the cache has the shape {b.shape}.")
+    *activations, A3 = cache[1::4]
+    if targets.shape != A3.shape:
+        raise ValueError(
+            f"Y has the shape {targets.shape}, but A3 {A3.shape}: give the same."
+        )
+    if inputs.shape != (layers[0].W.shape[1], A3.shape[1]):
+        raise ValueError(
+            f"X has the shape {inputs.shape}, but W1 {layers[0].W.shape} and A3 "
+            f"{A3.shape}: give the X of the forward pass."
+        )
+    return layers, activations, A3
 
 
 def _check_finite(values: Array, name: str, X: Array, layers: Sequence[Layer]) -> None:

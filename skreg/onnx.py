@@ -29,22 +29,18 @@ Examples
 True
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skreg._activations import ACTIVATIONS
-from skreg._classifier import RegularizedMLPClassifier
-from skreg._ensemble import RegularizedMLPEnsemble
-from skreg._search import RegularizedMLPClassifierCV
-
-Array = NDArray[Any]
+from skreg._models.classifier import RegularizedMLPClassifier
+from skreg._models.ensemble import RegularizedMLPEnsemble
+from skreg._models.search import RegularizedMLPClassifierCV
+from skreg._network import Array
+from skreg._network.activations import ACTIVATIONS
 
 # Those of scikit-learn's classifiers in skl2onnx.
 _OPTIONS = {
@@ -152,13 +148,11 @@ def _dtypes(operator: Any) -> tuple[Any, Any]:
 
     options = operator.scope_inst.get_options(operator.raw_operator, {"zipmap": False})
     of_inputs = operator.inputs[0].type
-    is_double = (
-        isinstance(of_inputs, DoubleTensorType) and options["zipmap"] is not True
-    )
-    return (
-        np.float32 if isinstance(of_inputs, FloatTensorType) else np.float64,
-        np.float64 if is_double else np.float32,
-    )
+    if isinstance(of_inputs, FloatTensorType):
+        return np.float32, np.float32
+    if isinstance(of_inputs, DoubleTensorType) and options["zipmap"] is not True:
+        return np.float64, np.float64
+    return np.float64, np.float32
 
 
 def _set_types(operator: Any) -> None:
@@ -205,16 +199,14 @@ class _Graph:
     container: Any
     dtype: Any
 
-    def add(
-        self, operator: str, *inputs: str, output: str = "", **settings: Any
-    ) -> str:
+    def add(self, operator: str, *inputs: str, output: str = "", **options: Any) -> str:
         name: str = output or self.scope.get_unique_variable_name(operator.lower())
         self.container.add_node(
             operator,
             list(inputs),
             [name],
             name=self.scope.get_unique_operator_name(operator),
-            **settings,
+            **options,
         )
         return name
 

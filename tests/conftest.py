@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings, strategies
 
 # So that what is compared there shows, too.
 pytest.register_assert_rewrite("helpers")
@@ -42,7 +42,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 gc.disable()
 
 
+@settings(max_examples=1, database=None)
+@given(strategies.none())
+def first_example(nothing):
+    """At its first example hypothesis looks, by gc, for who holds an object of it."""
+
+
 def pytest_collection_finish():
+    first_example()
     gc.freeze()
     gc.enable()
 

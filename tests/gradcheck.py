@@ -3,10 +3,10 @@
 import numpy as np
 from strategies import flat, scaled_masks
 
-from skreg._activations import ACTIVATIONS
-from skreg._loss import OUTPUTS
-from skreg._objective import Batch, Objective
-from skreg._parameters import Layout
+from skreg._network.activations import ACTIVATIONS
+from skreg._network.loss import OUTPUTS
+from skreg._network.objective import Batch, Objective
+from skreg._network.theta import Layout
 
 STEP = 1e-4
 

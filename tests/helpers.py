@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import skreg
 from skreg import RegularizedMLPClassifier
+from skreg._network.optimizers import Constants
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,6 +53,11 @@ def make_data(kind="binary", n=40, n_features=4, seed=0, noise=0.5):
     if kind == "multiclass":
         return X, scores.argmax(axis=1)
     return X, (scores > 0).astype(int)
+
+
+def constants(**given):
+    """Those of an optimiser that takes no others: any other is None."""
+    return Constants(**{**dict.fromkeys(Constants._fields), **given})
 
 
 def run_python(*args, folder=ROOT):
@@ -144,3 +150,33 @@ def assert_same(found, expected, where="it"):
         assert np.isnan(found), where
     else:
         assert found == expected, where
+
+
+def network(**parameters):
+    """An estimator that trains once, on all rows, and ends with the cosine."""
+    defaults = {
+        "hidden_layer_sizes": (6, 5),
+        "learning_rate": "cosine",
+        "learning_rate_init": 0.02,
+        "batch_size": 20,
+        "max_iter": 25,
+        "n_iter_no_change": 4,
+        "early_stopping": False,
+        "early_stopping_refit": False,
+        "averaging": 0.0,
+        "random_state": 3,
+    }
+    return RegularizedMLPClassifier(**defaults | parameters)
+
+
+def noisy_rows(kind="binary", n_rows=52, seed=4):
+    """Four columns, classes that are not quite separable, and weights."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 4))
+    scores = X[:, :3] + 0.7 * rng.normal(size=(n_rows, 3))
+    y = {
+        "binary": scores[:, :2].argmax(axis=1),
+        "multiclass": scores.argmax(axis=1),
+        "multilabel": (scores > 0).astype(int),
+    }[kind]
+    return X, y, rng.uniform(0.5, 3, size=n_rows)

@@ -5,8 +5,9 @@ from itertools import chain
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from skreg._batches import Batches
-from skreg._data import check_y, training_set
+from skreg._training.batches import Batches
+from skreg._training.early_stopping import validation_rows
+from skreg._training.rows import check_y, training_set
 
 KINDS = ["binary", "multiclass", "multilabel"]
 
@@ -24,6 +25,12 @@ def make_data(y, sample_weight=None, dtype=np.float64, target=None):
 def make_batches(data, batch_size, *, chunk_rows=10**6, seed=None):
     generator = None if seed is None else np.random.default_rng(seed)
     return Batches(data, batch_size, chunk_rows=chunk_rows, generator=generator)
+
+
+def split(data, fraction, seed, part=0, n_parts=1):
+    """As early stopping splits the rows."""
+    n_validation = validation_rows(data.strata(), fraction)
+    return data.split(n_validation, seed, part, n_parts)
 
 
 def one_epoch(batches):

@@ -8,12 +8,12 @@ import io
 import json
 import os
 import pickle
+import pkgutil
 import random
 import subprocess
 import sys
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,8 +300,9 @@ ELSEWHERE = {
 def public_functions():
     """Names → functions and classes of all modules of the package without a _."""
     modules = [skreg]
-    for file in sorted(Path(skreg.__file__).parent.glob("[!_]*.py")):
-        modules.append(importlib.import_module(f"skreg.{file.stem}"))
+    for found in pkgutil.iter_modules(skreg.__path__):
+        if not found.name.startswith("_"):
+            modules.append(importlib.import_module(f"skreg.{found.name}"))
     found = {}
     for module in modules:
         for name, value in vars(module).items():
@@ -318,10 +319,9 @@ def public_functions():
 
 def methods_of(cls):
     for name in dir(cls):
-        if not name.startswith("_"):
-            value = inspect.getattr_static(cls, name)
-            if not isinstance(value, property):
-                yield name, isinstance(value, classmethod)
+        # Neither a property nor the default of a parameter is a call.
+        if not name.startswith("_") and callable(getattr(cls, name)):
+            yield name, isinstance(inspect.getattr_static(cls, name), classmethod)
 
 
 @pytest.fixture(scope="module")

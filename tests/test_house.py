@@ -1,58 +1,21 @@
-"""The layout of the package: who may import whom, and how long a file may be."""
+"""The layout of the package, read from its tree: who imports whom, and how long it is.
+
+A room is a file or a folder directly in ``skreg``.
+"""
 
 import ast
 import io
+import re
+import runpy
 import tokenize
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "skreg"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "skreg"
 REFERENCE = Path(__file__).with_name("reference.py")
-
-# From the top down: a file imports only files of the rows below its own. Not all of
-# them need be there.
-TABLE = [
-    ["__init__"],
-    ["__main__"],
-    ["onnx", "dask", "io"],
-    ["_show_versions"],
-    ["_remote"],
-    ["_partitions"],
-    ["_displays", "_curves"],
-    ["_drawing"],
-    ["_search"],
-    ["_selection"],
-    ["_ensemble"],
-    ["_stacks"],
-    ["_classifier"],
-    ["_exchange"],
-    ["_persistence"],
-    ["_guards"],
-    ["_training"],
-    ["_runs"],
-    ["_advice"],
-    ["_problem"],
-    ["_settings"],
-    ["_batches"],
-    ["_data"],
-    ["_observers"],
-    ["_solvers"],
-    ["_stopping"],
-    ["_optimizers"],
-    ["_objective"],
-    ["functional"],
-    ["_network"],
-    ["_loss"],
-    ["_activations"],
-    ["_dropout"],
-    ["_threads"],
-    ["_parameters"],
-    ["_calls", "_files", "_version"],
-]
-ROW = {name: row for row, names in enumerate(TABLE) for name in names}
-# The command is a user of the package: it imports the public names, which stand above.
-USERS_OF_THE_PACKAGE = {"__main__"}
 
 OPTIONAL = {
     "dask",
@@ -69,10 +32,23 @@ OPTIONAL = {
     "skops",
     "torch",
 }
-MOST_LINES = 400
+MOST_LINES_OF_A_FILE = 400
+MOST_LINES_OF_A_FUNCTION = 50
+MOST_METHODS = 20
+MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 14, 6, 25
+MOST_CHANGES_OF_FILE, MOST_FRAMES = 30, 8
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def module_of(file):
+    """`skreg._network.loss`; a folder for its `__init__`."""
+    *folders, name = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(folders if name == "__init__" else [*folders, name])
+
+
+MODULES = {module_of(file): file for file in FILES}
+every_file = pytest.mark.parametrize("file", FILES, ids=module_of)
 
 
 def parse(file):
@@ -86,40 +62,52 @@ def imports_of(tree):
             for alias in node.names:
                 yield alias.name, None
         elif isinstance(node, ast.ImportFrom):
-            # The package has no folders, so that any level of dots is skreg.
-            module = node.module or ""
-            if node.level:
-                module = f"skreg.{module}".rstrip(".")
             for alias in node.names:
-                yield module, alias.name
+                yield "." * node.level + (node.module or ""), alias.name
 
 
-def files_imported(tree):
-    """The files of skreg that a file imports, `__init__` for the package itself."""
+def modules_imported(tree, known=MODULES):
+    """The modules of skreg that a file imports, as they are in the tree."""
     found = set()
     for module, name in imports_of(tree):
-        top, *rest = module.split(".")
-        if top != "skreg":
-            continue
-        if rest:
-            found.add(rest[0])
-        else:
-            found.add(name if name in ROW else "__init__")
+        whole = f"{module}.{name}"
+        if whole in known:
+            found.add(whole)
+        elif module == "skreg" or module.startswith("skreg."):
+            found.add(module)
     return found
 
 
-def out_of_order(name, imported):
-    """The files among those imported that do not stand below."""
-    allowed = {"__init__"} if name in USERS_OF_THE_PACKAGE else set()
-    return {
-        other
-        for other in imported - allowed
-        if other not in ROW or ROW[other] <= ROW[name]
-    }
+def room_of(module):
+    """The room that a module is in, `__init__` for the package itself."""
+    return module.partition(".")[2].partition(".")[0] or "__init__"
+
+
+def arrows_of(imports, part=lambda module: module):
+    """The parts of the tree → those that they import from, themselves left out."""
+    arrows = {part(module): set() for module in imports}
+    for module, others in imports.items():
+        arrows[part(module)] |= {part(other) for other in others} - {part(module)}
+    return arrows
+
+
+def floors_of(arrows):
+    """How high each room lies: above all that it imports from. Raises for a circle."""
+    floors = {}
+    for room in TopologicalSorter(arrows).static_order():
+        floors[room] = 1 + max((floors[other] for other in arrows[room]), default=0)
+    return floors
+
+
+def order_on_the_page():
+    """The floors as docs/architecture.md names them, from the lowest up."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^`.*` ← .*$", page, flags=re.M)
+    return [set(re.findall(r"`(\w+)`", floor)) for floor in line.split("←")]
 
 
 def lines_of_code(source):
-    """The lines that hold more than a docstring, a comment or white space."""
+    """The numbers of the lines that hold more than a docstring or a comment."""
     docstrings = set()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(
@@ -141,7 +129,30 @@ def lines_of_code(source):
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in nothing:
             lines |= set(range(token.start[0], token.end[0] + 1))
-    return len(lines - docstrings)
+    return lines - docstrings
+
+
+def long_functions(source, most):
+    """The functions with more lines of code than that, and how many they have."""
+    lines = lines_of_code(source)
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            count = sum(node.lineno <= line <= node.end_lineno for line in lines)
+            if count > most:
+                found[node.name] = count
+    return found
+
+
+def large_classes(source, most):
+    """The classes that define more methods than that, and how many they do."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    counts = {
+        node.name: sum(isinstance(each, functions) for each in node.body)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+    }
+    return {name: count for name, count in counts.items() if count > most}
 
 
 def imported_at_once(node):
@@ -159,25 +170,60 @@ def imported_at_once(node):
 
 # The package -------------------------------------------------------------------------
 
+IMPORTS = {module: modules_imported(parse(file)) for module, file in MODULES.items()}
+ROOMS = arrows_of(IMPORTS, room_of)
+
 
 def test_there_are_files():
-    assert {"__init__", "_classifier", "_network"} <= {file.stem for file in FILES}
+    assert {"skreg", "skreg._models.classifier", "skreg._network.loss"} <= set(MODULES)
+    assert "_network" in ROOMS["_training"]
 
 
 @every_file
-def test_every_file_is_in_the_table(file):
-    assert file.parent == PACKAGE
-    assert file.stem in ROW
+def test_imports_are_absolute_and_of_modules_that_there_are(file):
+    assert not [name for name, _ in imports_of(parse(file)) if name.startswith(".")]
+    assert IMPORTS[module_of(file)] <= set(MODULES)
+
+
+def test_no_file_is_in_a_circle():
+    # A public name that a file takes from a folder is the folder's, and its `__init__`
+    # needs what it exports; so the folder counts as a file above them.
+    assert len(floors_of(arrows_of(IMPORTS))) == len(FILES)
+
+
+def test_the_rooms_are_few_and_stand_on_few_floors():
+    assert len(ROOMS) <= MOST_ROOMS
+    assert max(floors_of(ROOMS).values()) <= MOST_FLOORS
+    assert sum(map(len, ROOMS.values())) <= MOST_ARROWS
+
+
+def test_a_room_imports_only_rooms_on_floors_below_it():
+    order = order_on_the_page()
+    height = {room: floor for floor, rooms in enumerate(order) for room in rooms}
+    assert sorted(height) == sorted(ROOMS)
+    assert sum(map(len, order)) == len(height)
+    upwards = {
+        (room, other)
+        for room, others in ROOMS.items()
+        for other in others
+        if height[other] >= height[room]
+    }
+    assert upwards == set()
+
+
+def test_the_way_from_fit_to_the_product_is_short():
+    path = ROOT / "docs" / "benchmarks" / "ladder.py"
+    changes_of_file, frames = runpy.run_path(str(path))["ladder"]()
+    assert changes_of_file <= MOST_CHANGES_OF_FILE
+    assert frames <= MOST_FRAMES
 
 
 @every_file
-def test_a_file_imports_only_files_below_it(file):
-    assert out_of_order(file.stem, files_imported(parse(file))) == set()
-
-
-@every_file
-def test_no_file_is_long(file):
-    assert lines_of_code(file.read_text(encoding="utf-8")) <= MOST_LINES
+def test_nothing_is_long(file):
+    source = file.read_text(encoding="utf-8")
+    assert len(lines_of_code(source)) <= MOST_LINES_OF_A_FILE
+    assert long_functions(source, MOST_LINES_OF_A_FUNCTION) == {}
+    assert large_classes(source, MOST_METHODS) == {}
 
 
 @every_file
@@ -194,46 +240,53 @@ def test_the_oracle_imports_nothing_of_the_package():
 
 # What these tests stand on -----------------------------------------------------------
 
+KNOWN = {"skreg", "skreg._network", "skreg._network.loss", "skreg._network.theta"}
+
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("import numpy", set()),
-        ("import skreg", {"__init__"}),
-        ("import skreg._loss", {"_loss"}),
-        ("from skreg import RegularizedMLPClassifier", {"__init__"}),
-        ("from skreg import _loss, _network as n", {"_loss", "_network"}),
-        ("from skreg._loss import OUTPUTS", {"_loss"}),
-        ("from ._loss import OUTPUTS", {"_loss"}),
-        ("from . import _loss", {"_loss"}),
-        ("def f():\n    from skreg._data import Batches", {"_data"}),
-        ("if TYPE_CHECKING:\n    from skreg._data import Batches", {"_data"}),
+        ("import skreg", {"skreg"}),
+        ("import skreg._network.loss", {"skreg._network.loss"}),
+        ("from skreg import RegularizedMLPClassifier", {"skreg"}),
+        ("from skreg import _network", {"skreg._network"}),
+        ("from skreg._network import Array", {"skreg._network"}),
+        (
+            "from skreg._network import loss, theta as t",
+            {"skreg._network.loss", "skreg._network.theta"},
+        ),
+        ("from skreg._network.loss import OUTPUTS", {"skreg._network.loss"}),
+        ("def f():\n    from skreg._network import loss", {"skreg._network.loss"}),
+        ("if TYPE_CHECKING:\n    import skreg._no", {"skreg._no"}),
         ("import skregular", set()),
     ],
 )
-def test_files_imported(source, expected):
-    assert files_imported(ast.parse(source)) == expected
+def test_modules_imported(source, expected):
+    assert modules_imported(ast.parse(source), KNOWN) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "imported", "expected"),
-    [
-        ("_network", {"_activations", "_parameters"}, set()),
-        ("_network", {"_network"}, {"_network"}),
-        ("_network", {"_objective", "_loss"}, {"_objective"}),
-        ("_network", {"__init__"}, {"__init__"}),
-        ("onnx", {"dask"}, {"dask"}),
-        ("__init__", {"_classifier"}, set()),
-        ("__main__", {"__init__", "_data"}, set()),
-        ("_data", {"_unknown"}, {"_unknown"}),
-    ],
-)
-def test_out_of_order(name, imported, expected):
-    assert out_of_order(name, imported) == expected
+def test_rooms_and_floors():
+    imports = {
+        "skreg": {"skreg._b.one"},
+        "skreg._a": set(),
+        "skreg._b": set(),
+        "skreg._b.one": {"skreg._b.two"},
+        "skreg._b.two": {"skreg._a", "skreg._b"},
+    }
+    rooms = arrows_of(imports, room_of)
+    assert rooms == {"__init__": {"_b"}, "_a": set(), "_b": {"_a"}}
+    assert floors_of(rooms) == {"_a": 1, "_b": 2, "__init__": 3}
+    assert floors_of(arrows_of(imports))["skreg._b.one"] == 3
 
 
-def test_lines_of_code():
-    source = '''\
+@pytest.mark.parametrize("back", ["one", "two"])
+def test_a_circle_is_found(back):
+    with pytest.raises(CycleError):
+        floors_of({"one": {"two"}, "two": {"three"}, "three": {back}})
+
+
+SOURCE = '''\
 """A docstring
 of two lines."""
 
@@ -254,7 +307,17 @@ class A:
         """
         return math.pi
 '''
-    assert lines_of_code(source) == 6
+
+
+def test_lines_of_code():
+    assert lines_of_code(SOURCE) == {5, 7, 8, 11, 14, 19}
+
+
+def test_what_is_long_is_found():
+    assert long_functions(SOURCE, 2) == {}
+    assert long_functions(SOURCE, 1) == {"f": 2}
+    assert large_classes(SOURCE, 1) == {}
+    assert large_classes(SOURCE, 0) == {"A": 1}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._threads import threads_for
+from skreg._training.threads import threads_for
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -179,6 +179,28 @@ def check_interrupts(model, n_lines):
 def test_an_interrupt_leaves_the_last_complete_epoch(name):
     counts = check_interrupts(NETWORKS[name], 12)
     assert len(set(counts)) > 2
+
+
+@every_network
+def test_the_traceback_of_an_interrupt_has_the_calls_alone(name):
+    """No weights and no other exceptions, wherever it came."""
+    shown = []
+
+    def noted(model):
+        try:
+            fit(model)
+        except KeyboardInterrupt as error:
+            shown.append("".join(traceback.format_exception(error)))
+            raise
+
+    for line in some_lines(fit, NETWORKS[name], 12):
+        fail(noted, clone(NETWORKS[name]), line)
+    assert len(shown) >= 10
+    for text in shown:
+        assert text.startswith("Traceback (most recent call last):\n")
+        assert text.count("Traceback") == 1
+        assert text.endswith("\nKeyboardInterrupt\n")
+        assert len(text.splitlines()) < 90
 
 
 def test_an_interrupt_of_a_warm_start_leaves_its_last_complete_epoch():

@@ -26,7 +26,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._files import check_writable, printable, write_whole
+from skreg.io import check_writable, printable, write_whole
 
 network = partial(small, hidden_layer_sizes=(3, 2), max_iter=2)
 
@@ -36,9 +36,9 @@ posix = pytest.mark.skipif(
 )
 
 OURS = [
-    "skreg._classifier.RegularizedMLPClassifier",
-    "skreg._ensemble.RegularizedMLPEnsemble",
-    "skreg._search.RegularizedMLPClassifierCV",
+    "skreg.RegularizedMLPClassifier",
+    "skreg.RegularizedMLPEnsemble",
+    "skreg.RegularizedMLPClassifierCV",
 ]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 3))
@@ -183,8 +183,8 @@ def test_other_keys_come_back(keys, tmp_path):
 def test_a_model_of_a_later_format_says_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / "m.skops"
     with monkeypatch.context() as later:
-        later.setattr("skreg._persistence.FORMAT", 2)
-        later.setattr("skreg._persistence.__version__", "99.1")
+        later.setattr("skreg._models.versions.FORMAT", 2)
+        later.setattr("skreg._models.versions.__version__", "99.1")
         skreg.io.dump(network().fit(X, y), path)
     with pytest.raises(ValueError, match=r"Upgrade skreg to 99\.1 or newer"):
         skreg.io.load(path)

@@ -20,7 +20,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._objective import Objective
+from skreg._network.objective import Objective
 
 numerics = reliability.load("numerics")
 network = partial(

@@ -34,7 +34,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._activations import ACTIVATIONS
+from skreg._network.activations import ACTIVATIONS
 
 network = partial(small, hidden_layer_sizes=(5, 4), learning_rate_init=0.1, max_iter=5)
 

@@ -131,9 +131,7 @@ def table_of(case: Case) -> Table:
     return np.ascontiguousarray(X, dtype=np.float32), y
 
 
-def run_ours(
-    case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float
-) -> RegularizedMLPClassifier:
+def ours(case: Case, keep_prob: float) -> RegularizedMLPClassifier:
     return RegularizedMLPClassifier(
         hidden_layer_sizes=case.layers,
         lambd=1.0,
@@ -143,7 +141,13 @@ def run_ours(
         n_iter_no_change=np.inf,
         random_state=0,
         **AS_MLP_CLASSIFIER,
-    ).fit(X, y)
+    )
+
+
+def run_ours(
+    case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float
+) -> RegularizedMLPClassifier:
+    return ours(case, keep_prob).fit(X, y)
 
 
 def run_peer(case: Case, X: np.ndarray, y: np.ndarray) -> None:

@@ -1,8 +1,9 @@
 """Where the time of a training step goes, for each case of ``fit.py``.
 
-A step is a plan of calls (``skreg/_calls.py``); each is timed by itself, again and
-again in the order of the plan, and the medians are added up by kind. What the step as a
-whole takes beyond that is overhead: Python's own work, and the caches' between steps.
+A step is a plan of calls (``skreg/_network/calls.py``); each is timed by itself, again
+and again in the order of the plan, and the medians are added up by kind. What the step
+as a whole takes beyond that is overhead: Python's own work, and the caches' between
+steps.
 
     python docs/benchmarks/parts.py [--repeats 200]
 
@@ -12,37 +13,36 @@ prints the table and writes results/parts.csv.
 from __future__ import annotations
 
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from common import arguments, report
-from fit import CASES, KEEP_PROB, Case, run_floor, run_ours, table_of
-from sklearn.exceptions import ConvergenceWarning
+from fit import CASES, KEEP_PROB, Case, ours, run_floor, table_of
 
-from skreg import _runs
-from skreg._threads import threads_for
+from skreg._network.objective import Objective
+from skreg._network.optimizers import Optimizer
+from skreg._training.batches import Batches
+from skreg._training.problem import Problem
+from skreg._training.rows import given_rows
+from skreg._training.threads import threads_for
 
 PRODUCTS = {"dot", "matmul"}
 
 
-def kept_by_fit(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> dict:
-    """The objective, batches and optimiser of a short fit."""
-    kept: dict[str, Any] = {}
-    descending = _runs.descending
+def problem_of(case: Case, X: np.ndarray, y: np.ndarray, keep_prob: float) -> Problem:
+    """What ``fit`` makes of the parameters and the rows."""
+    model = ours(case, keep_prob)
+    return Problem.of([model], given_rows(model, X, y).training)
 
-    def keeping(stack: Any, batches: Any, *rest: Any, **more: Any) -> Any:
-        kept.update(
-            objective=stack.objective, batches=batches, optimizer=stack.optimizer
-        )
-        return descending(stack, batches, *rest, **more)
 
-    with patch.object(_runs, "descending", keeping):
-        run_ours(case._replace(epochs=2), X, y, keep_prob)
-    return kept
+def train(
+    objective: Objective, batches: Batches, optimizer: Optimizer, rate: float
+) -> None:
+    """The steps of an epoch."""
+    for _, chunks in batches.epoch():
+        objective(chunks)
+        optimizer.step(rate)
 
 
 def name_of(call: Callable) -> str:
@@ -64,23 +64,23 @@ def median_us(run: Callable[[], object], repeats: int) -> float:
 def measure(case: Case, keep_prob: float, repeats: int) -> dict[str, object]:
     """A line of the table, on as many threads as ``fit`` has."""
     X, y = table_of(case)
-    kept = kept_by_fit(case, X, y, keep_prob)
-    with threads_for(
-        kept["batches"].most_rows * kept["objective"].layout.largest_weight
-    ):
-        return measure_kept(case, X, y, keep_prob, repeats, *kept.values())
+    problem = problem_of(case, X, y, keep_prob)
+    with threads_for(problem.largest_product):
+        return measure_steps(case, X, y, keep_prob, repeats, problem)
 
 
-def measure_kept(
+def measure_steps(
     case: Case,
     X: np.ndarray,
     y: np.ndarray,
     keep_prob: float,
     repeats: int,
-    objective: Any,
-    batches: Any,
-    optimizer: Any,
+    problem: Problem,
 ) -> dict[str, object]:
+    objective, optimizer, *_ = problem.stack(problem.start())
+    batches = problem.batches()
+    for _ in range(2):
+        train(objective, batches, optimizer, problem.settings.learning_rate_init)
     ((_, step, _), *_) = objective._plans.values()
     kinds = [
         (call, "products" if name_of(call) in PRODUCTS else "elementwise")
@@ -107,14 +107,10 @@ def measure_kept(
             for _ in chunks:
                 pass
 
-    def epoch() -> None:
-        for _, chunks in batches.epoch():
-            objective(chunks)
-            optimizer.step(1e-9)
-
     few = max(5, repeats // n_batches)
     parts["gather"] = median_us(gather, few) / n_batches
-    whole = median_us(epoch, few) / n_batches
+    whole = median_us(lambda: train(objective, batches, optimizer, 1e-9), few)
+    whole /= n_batches
     parts["overhead"] = whole - sum(parts.values())
     epochs = max(1, 200 // n_batches)
     some = case._replace(epochs=epochs)
@@ -130,7 +126,6 @@ def measure_kept(
 
 def main() -> None:
     options = arguments(__doc__.splitlines()[0], repeats=200)
-    warnings.simplefilter("ignore", ConvergenceWarning)
     lines = [
         measure(case, keep_prob, options.repeats)
         for case in CASES

@@ -37,13 +37,13 @@ from scipy.stats import binom, chi2, chisquare, norm
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 
-import skreg._objective
 from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._dropout import InputMasks, Masks
+from skreg._network import objective
+from skreg._network.dropout import InputMasks, Masks
 
 # The probability that correct masks fail one of all the tests of a table.
 LEVEL = 1e-3
@@ -86,7 +86,7 @@ class Recorded(NamedTuple):
 def recording(*, activations: bool = False) -> Iterator[Recorded]:
     """Copy what is drawn in the meantime."""
     seen = Recorded([], [], [])
-    draw, drop, forward = Masks.__call__, InputMasks.__call__, skreg._objective.forward
+    draw, drop, forward = Masks.__call__, InputMasks.__call__, objective.forward
 
     def drawn(self: Masks, D: np.ndarray) -> None:
         draw(self, D)
@@ -118,9 +118,7 @@ def recording(*, activations: bool = False) -> Iterator[Recorded]:
     with (
         patch.object(Masks, "__call__", drawn),
         patch.object(InputMasks, "__call__", dropped),
-        patch.object(
-            skreg._objective, "forward", forward_noted if activations else forward
-        ),
+        patch.object(objective, "forward", forward_noted if activations else forward),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)

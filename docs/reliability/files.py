@@ -52,10 +52,10 @@ from sklearn.preprocessing import StandardScaler
 
 import skreg.io
 from skreg import RegularizedMLPClassifier
-from skreg._files import write_whole
+from skreg.io import write_whole
 
 RESULTS = Path(__file__).parent / "results"
-OURS = "skreg._classifier.RegularizedMLPClassifier"
+OURS = "skreg.RegularizedMLPClassifier"
 # Those of a file with MLPClassifier: skops does not trust them itself.
 OF_SKLEARN = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
 

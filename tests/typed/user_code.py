@@ -6,6 +6,7 @@ comes from libraries without type hints, such as scikit-learn, is Any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, assert_type
@@ -15,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from distributed import Client
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_matrix, csr_array
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -113,6 +114,8 @@ def searches(X: Array, y: Array) -> None:
         [[0.9, 0.8]], lambds=[0.1], keep_probs=[0.5, (0.5, 0.9)], best=(0, 1)
     )
     assert_type(again.plot(colorbar=False), RegularizationGridDisplay)
+    assert_type(again.best, tuple[int, int] | None)
+    assert_type(again.score_name, str | None)
     fast = RegularizedMLPClassifierCV(
         lambds=np.logspace(-1, 1, 2),
         keep_probs=(0.5, [0.9]),
@@ -137,8 +140,17 @@ def pictures(X: Array, y: Array) -> None:
         scores, validation_scores=scores, best_n_iters=[1, 2], score_name="accuracy"
     )
     assert_type(again.plot(name="two networks"), LossCurveDisplay)
+    for given in (again.validation_scores, again.train_scores):
+        assert_type(given, Sequence[ArrayLike | None] | None)
+    for numbers in (again.best_n_iters, again.n_iters):
+        assert_type(numbers, Sequence[int] | None)
+    for text in (again.score_name, again.iteration_name):
+        assert_type(text, str)
+    assert_type(again.refit, bool)
+    assert_type(again.name, str | None)
     weights = WeightDistributionDisplay.from_estimator(model, near_zero=0.1)
     assert_type(weights, WeightDistributionDisplay)
+    assert_type(weights.near_zero, float)
     assert_type(weights.root_mean_squares, Array)
     assert_type(weights.near_zero_shares, Array)
     assert_type(

@@ -1,0 +1,133 @@
+"""Candidates of a search, on one split: fitted as one stack, scored one by one.
+
+scikit-learn's function that fits and scores a candidate, and what goes with it, has no
+public form. If ``sklearn.model_selection._validation`` changes, this file has all that
+is used of it: what ``GridSearchCV`` calls with the results of its fits.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection._validation import (
+    _fit_and_score,
+    _insert_error_scores,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params
+
+from skreg._models.classifier import RegularizedMLPClassifier
+from skreg._network import Array
+from skreg._training.descent import Result
+from skreg._training.diagnosis import warn_of, without_advice
+from skreg._training.fit import train
+from skreg._training.rows import Target, given_rows
+
+check_method_params = _check_method_params
+insert_error_scores = _insert_error_scores
+warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
+
+
+@without_advice()
+def fit_and_score(
+    estimator: RegularizedMLPClassifier,
+    X: Any,
+    y: Any,
+    *,
+    split: tuple[Array, Array],
+    arguments: Sequence[dict[str, Any]],
+    validation: dict[str, Any],
+    fit_params: dict[str, Any],
+    **scoring: Any,
+) -> list[dict[str, Any]]:
+    """Results of scikit-learn's function for each of the ``arguments``.
+
+    Each is for a clone of the estimator; they are fitted as one stack.
+    """
+    models = [clone(estimator) for _ in arguments]
+    # A splitter may give any sequences.
+    train, test = map(np.asarray, split)
+    seconds = None
+    if len(models) > 1:
+        for model, of_model in zip(models, arguments, strict=True):
+            model.set_params(**clone(of_model["parameters"], safe=False))
+        X_train, y_train = _safe_split(models[0], X, y, train)
+        weights = _check_method_params(X, fit_params, indices=train)
+        start = time.time()
+        try:
+            fits = _fit_together(models, X_train, y_train, **weights, **validation)
+        except Exception:
+            # One by one each has its own error, or none.
+            pass
+        else:
+            seconds = (time.time() - start) / len(models)
+            for model, fit in zip(models, fits, strict=True):
+                _fit_once(model, fit)
+    if seconds is None and validation:
+        # As fit parameters they would be cut up with the rows.
+        for model in models:
+            _fit_once(model, partial(type(model).fit, model, **validation))
+    results = []
+    for model, of_model in zip(models, arguments, strict=True):
+        result = _fit_and_score(
+            model,
+            X,
+            y,
+            train=train,
+            test=test,
+            fit_params=fit_params,
+            return_n_test_samples=True,
+            return_times=True,
+            **of_model,
+            **scoring,
+        )
+        if seconds is not None:
+            result["fit_time"] = seconds
+        results.append(result)
+    return results
+
+
+def _fit_once(model: RegularizedMLPClassifier, fit: Callable[..., Any]) -> None:
+    """Put ``fit`` in the place of the model's own for the next call."""
+
+    def next_fit(*args: Any, **kwargs: Any) -> Any:
+        del model.__dict__["fit"]
+        return fit(*args, **kwargs)
+
+    model.__dict__["fit"] = next_fit
+
+
+def _fit_together(
+    models: Sequence[RegularizedMLPClassifier], X: Any, y: Any, **given: Any
+) -> list[Callable[..., RegularizedMLPClassifier]]:
+    """Train the models as one stack; what is left of ``fit`` of each, to be called.
+
+    The models differ in ``lambd`` and ``keep_prob`` alone.
+    """
+    first = models[0]
+    rows = given_rows(first, X, y, **given)
+    features = {k: v for k, v in vars(first).items() if k.endswith("_in_")}
+    for model in models:
+        # Before the training, whose errors have the names of columns.
+        model.__dict__.update(features)
+    found = train(models, rows.training, rows.validation)
+    return [
+        partial(_end_fit, model, result, rows.training.target)
+        for model, result in zip(models, found, strict=True)
+    ]
+
+
+def _end_fit(
+    model: RegularizedMLPClassifier, result: Result, target: Target, *_: Any, **__: Any
+) -> RegularizedMLPClassifier:
+    """What ``fit`` does after training; it needs none of scikit-learn's arguments."""
+    if result.failure is not None:
+        raise result.failure
+    model._keep_fit(result, target)
+    # Of the columns the refit tells.
+    warn_of(model, result, None, stacklevel=3)
+    return model

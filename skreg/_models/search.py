@@ -1,0 +1,552 @@
+"""``RegularizedMLPClassifierCV``: a grid of ``lambd`` and ``keep_prob``, as stacks.
+
+``fit`` does what scikit-learn's ``BaseSearchCV.fit`` does, by the private methods of
+``GridSearchCV``. If they change, take over how it calls them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import field
+from itertools import product
+from typing import Annotated, Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from skreg._models import candidates, scoring
+from skreg._models.classifier import RegularizedMLPClassifier
+from skreg._models.ensemble import RegularizedMLPEnsemble
+from skreg._models.guards import fitted_anew
+from skreg._models.versions import Persistent, public
+from skreg._network import Array
+from skreg._network.activations import ActivationName
+from skreg._training import settings
+from skreg._training.callbacks import Task
+from skreg._training.constraints import StrOptions, fit_context
+from skreg._training.diagnosis import warn_of_columns, without_advice
+from skreg._training.problem import stack_size
+from skreg._training.rows import Sparse, given_only, given_rows
+from skreg._training.settings import Scoring, Shared, declared, with_parameters
+
+Grid = Annotated[Sequence[float | Sequence[float]] | Array, "array-like"]
+_OF_SEARCH = GridSearchCV._parameter_constraints
+
+
+@declared
+class SearchSettings(Shared):
+    """The parameters of a search."""
+
+    lambds: Grid = field(default=(0.2, 1.0, 5.0, 20.0), kw_only=False)
+    keep_probs: Grid = field(default=(0.5, 0.9), kw_only=False)
+    cv: Annotated[Any, *_OF_SEARCH["cv"]] = None
+    scoring: Annotated[Any, StrOptions({"auto"}), *_OF_SEARCH["scoring"]] = "auto"
+    refit: Annotated[bool | str | Callable[..., int], *_OF_SEARCH["refit"]] = True
+    n_refits: settings.Count = 5
+    n_jobs: Annotated[int | None, *_OF_SEARCH["n_jobs"]] = None
+    return_train_score: bool = False
+    error_score: Annotated[float | str, *_OF_SEARCH["error_score"]] = np.nan
+    verbose: Annotated[int, "verbose"] = 0
+    # Other defaults than those of one network, and no positions.
+    hidden_layer_sizes: settings.Sizes = (100, 50)
+    activation: ActivationName = "relu"
+    batch_size: settings.BatchSize = 128
+    max_iter: settings.Count = 60
+    early_stopping: bool | settings.Auto = False
+    early_stopping_scoring: Scoring = "loss"
+
+
+@public
+@with_parameters
+class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
+    """The best of a grid of ``lambd`` × ``keep_prob`` by cross-validation.
+
+    score(lambd, keep_prob) = 1/n_splits Σ score of the split, of the networks
+
+        J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², D = (uniform < keep_prob),
+
+    one for each setting and split. It finds what ``GridSearchCV`` finds over
+    :class:`RegularizedMLPClassifier` with the same ``random_state``, several times as
+    fast: small networks of a split are trained together, as one network with a leading
+    axis. They share the initial weights, the order of the rows and the random numbers
+    that masks are made of, as separate fits with the same seed do. Where that does not
+    pay, with large networks, sparse X or 'lbfgs', they are trained one by one.
+
+    Parameters
+    ----------
+    lambds : sequence of float or of array-like, default=(0.2, 1.0, 5.0, 20.0)
+        The values of ``lambd`` to try, each one number or one for each weight matrix.
+        The default goes from little to strong in steps of about five.
+
+    keep_probs : sequence of float or of array-like, default=(0.5, 0.9)
+        The values of ``keep_prob`` to try, each one number or one for each hidden
+        layer. 1.0 is for no dropout.
+
+    cv : int, cross-validation generator, iterable or None, default=None
+        The splits: None for five stratified folds of rows that are shuffled by
+        ``random_state``, since many tables are sorted; an int for as many folds that
+        are not shuffled, as in ``GridSearchCV``; a splitter, or an iterable of
+        (train, test) indices.
+
+    scoring : str, callable, list, tuple, dict or None, default='auto'
+        What measures a setting on the rows left out. 'auto' measures the accuracy and
+        the loss: best is the most accurate of the settings whose loss is at most 1.05
+        times the least, and :meth:`score` is the accuracy. Else as in
+        ``GridSearchCV``: one scorer or several; None for the accuracy.
+
+    refit : bool, str or callable, default=True
+        Whether to fit the best setting to all rows; with several scorers the name of
+        that which says what is best; or a function of ``cv_results_`` that returns the
+        best index. With ``scoring='auto'`` no name.
+
+    n_refits : int, default=5
+        How many networks of the best setting are fitted to all rows. More than one,
+        with different initial weights, are a :class:`RegularizedMLPEnsemble`, the mean
+        of their probabilities.
+
+    n_jobs : int or None, default=None
+        The number of processes among which the splits are shared out; None is 1 unless
+        in a :func:`joblib.parallel_config` context, -1 all processors.
+
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` has the scores on the training rows too.
+
+    error_score : 'raise' or float, default=np.nan
+        The score of a network whose training fails, with a warning; 'raise' raises the
+        error. Errors in the refit are always raised. With ``scoring='auto'`` its loss
+        is NaN.
+
+    verbose : int, default=0
+        1 prints the number of fits, 2 the time of each, 3 the scores too. For those of
+        a stack it is the time of the scores alone.
+
+    hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
+batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, momentum, nesterovs_momentum, early_stopping, \
+early_stopping_refit, n_validation_splits, train_scores, validation_fraction, beta_1, \
+beta_2, epsilon, n_iter_no_change, averaging, max_fun
+        Those of :class:`RegularizedMLPClassifier`, the same for all networks. The
+        defaults are its own but for ``early_stopping=False``, since the grid says how
+        much to regularise, and a shorter course: ``batch_size=128`` and
+        ``max_iter=60``. With ``random_state=None`` each stack takes fresh entropy.
+
+    early_stopping_scoring : str, callable or None, default='loss'
+        Its ``scoring``: what early stopping watches.
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        The scores and times, with the keys of ``GridSearchCV``; the table of a
+        ``pandas.DataFrame``. With ``scoring='auto'`` ``mean_test_score`` is the
+        accuracy, and ``mean_test_loss`` is minus the loss, so that greater is better.
+        The fit time of a stack is shared out evenly.
+
+    best_index_ : int
+        The row of ``cv_results_`` with the best setting.
+
+    best_params_ : dict
+        ``lambd`` and ``keep_prob`` of the best setting.
+
+    lambd_, keep_prob_ : float or array-like
+        The same, by themselves.
+
+    best_score_ : float
+        Its mean score over the splits; not there with a callable ``refit``.
+
+    best_estimator_ : RegularizedMLPClassifier or RegularizedMLPEnsemble
+        The network of the best setting, or the ensemble of ``n_refits`` of them, fitted
+        to all rows; not with ``refit=False``.
+
+    refit_time_ : float
+        The seconds that this took.
+
+    n_iter_ : int
+        The number of epochs that it took; of several networks the largest.
+
+    n_splits_ : int
+        The number of splits.
+
+    scorer_ : callable or dict of str to callable
+        The scorer or scorers that :meth:`score` may use.
+
+    multimetric_ : bool
+        Whether these are several.
+
+    classes_ : ndarray of shape (n_classes,)
+        The classes, as ``best_estimator_`` has them.
+
+    n_features_in_ : int
+        The number of columns of X.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        The names of the columns of X, where all are strings.
+
+    See Also
+    --------
+    RegularizedMLPClassifier : One network.
+    RegularizationGridDisplay : A picture of the search.
+    sklearn.model_selection.GridSearchCV : A search of any parameters of any estimator.
+
+    Notes
+    -----
+    What a step of a stack writes stays below 2.5 MB, or is one network's; so many
+    networks are in a stack. On validation rows it is 16 MB.
+
+    In a pipeline the splits are made of rows that the steps before have transformed,
+    and those steps have seen all of them. For scaling, which learns little of a row,
+    that is fine. Where a step learns from y or a lot from each row, as the selection
+    of columns and target encoding do, the scores come out too good: put
+    ``GridSearchCV`` around the whole pipeline.
+
+    With callbacks (scikit-learn 1.9) each setting and split is a task, as in
+    ``GridSearchCV``; within a stack they have no tasks of their own for epochs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skreg import RegularizedMLPClassifierCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(),
+    ...     RegularizedMLPClassifierCV(hidden_layer_sizes=(20,), random_state=0),
+    ... ).fit(X, y)
+    >>> search = model[-1]
+    >>> search.lambd_
+    5.0
+    >>> round(float(search.best_score_), 2)
+    0.98
+    >>> len(search.best_estimator_.estimators_)
+    5
+    """
+
+    @property
+    def estimator(self) -> RegularizedMLPClassifier:
+        """The classifier that is searched: each candidate but for its parameters."""
+        own = self.get_params(deep=False)
+        names = RegularizedMLPClassifier().get_params()
+        parameters = {name: own[name] for name in names if name in own}
+        parameters |= {"scoring": self.early_stopping_scoring, "verbose": False}
+        classifier = RegularizedMLPClassifier(**parameters)
+        if get_config()["enable_metadata_routing"]:
+            # Nobody can ask it of an estimator that is made here: its own score takes
+            # the weights, as it does without routing.
+            classifier.set_score_request(sample_weight=True)
+        return classifier
+
+    @property
+    def param_grid(self) -> dict[str, list[Any]]:
+        """The grid, as ``GridSearchCV`` takes it."""
+        return {"lambd": list(self.lambds), "keep_prob": list(self.keep_probs)}
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: ArrayLike | Sparse,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | Sparse | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Score each setting on each split, and fit the best to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            The classes; or 0 and 1 for each label of a multilabel problem.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row, at least 0. The scorers get them if those of
+            ``GridSearchCV`` do, which depends on scikit-learn's version.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows for ``early_stopping``, the same for all networks, as in
+            :meth:`RegularizedMLPClassifier.fit`.
+        **params : dict
+            ``groups`` for the splitter; with metadata routing, all that the splitter
+            and the scorer request.
+
+        Returns
+        -------
+        self : RegularizedMLPClassifierCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is out of range, or if all trainings fail.
+        TypeError
+            If an argument is unknown.
+        KeyboardInterrupt
+            When it is interrupted. As after any other exception, the search keeps what
+            it had.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends the training of a network.
+        UserWarning
+            If columns of X are not scaled.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = RegularizedMLPClassifierCV(
+        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), random_state=0
+        ... ).fit(X, y)
+        >>> search.cv_results_["mean_test_score"].shape
+        (2,)
+        """
+        scorers, refit_metric = self._get_scorers()
+        grid = self._candidates()
+        X, y = indexable(X, y)
+        weights = given_only(sample_weight=sample_weight)
+        fit_params = candidates.check_method_params(X, weights)
+        validation = given_only(
+            X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
+        )
+        routed = self._routed(fit_params, params)
+        estimator = clone(self.estimator)
+        # An error tells what is wrong with all rows.
+        known = clone(estimator)
+        rows = given_rows(known, X, y, **fit_params, **validation).training
+        splits = scoring.splits_of(
+            self.cv, X, y, self.random_state, routed.splitter.split
+        )
+        n_tasks = 1 + (self.refit is not False)
+        task = Task.of(self, n_tasks, X=X, y=y, metadata=fit_params or None).begin()
+        out = self._evaluated(
+            task,
+            grid,
+            splits,
+            stack_size(known, rows),
+            estimator=estimator,
+            X=X,
+            y=y,
+            validation=validation,
+            fit_params=fit_params,
+            scorer=scorers,
+            score_params=routed.scorer.score,
+        )
+        with fitted_anew(self):
+            self.n_splits_ = len(splits)
+            self._choose_best(grid, out, refit_metric)
+            if self.refit:
+                self._refit(clone(estimator), task, X, y, **fit_params, **validation)
+        task.end()
+        warn_of_columns(known, rows, stacklevel=3)
+        return self
+
+    def _evaluated(
+        self,
+        task: Task,
+        grid: list[dict[str, Any]],
+        splits: list[tuple[Array, Array]],
+        at_once: int,
+        **how: Any,
+    ) -> list[dict[str, Any]]:
+        """What scikit-learn's function gives for each candidate and split, in order."""
+        n_fits = len(grid) * len(splits)
+        if self.verbose > 0:
+            print(
+                f"Fitting {len(splits)} folds for each of {len(grid)} candidates, "
+                f"totalling {n_fits} fits"
+            )
+        evaluations = task.parts("search", n_fits).begin()
+        arguments = {
+            (candidate, split): {
+                "parameters": grid[candidate],
+                "candidate_progress": (candidate, len(grid)),
+                "split_progress": (split, len(splits)),
+                **evaluations.of_candidate(candidate * len(splits) + split),
+            }
+            for candidate, split in np.ndindex(len(grid), len(splits))
+        }
+        stacks = self._stacks(len(grid), at_once, len(splits))
+        jobs = list(product(stacks, range(len(splits))))
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(candidates.fit_and_score)(
+                split=splits[split],
+                arguments=[arguments[candidate, split] for candidate in stack],
+                return_train_score=self.return_train_score,
+                error_score=self.error_score,
+                verbose=self.verbose,
+                **how,
+            )
+            for stack, split in jobs
+        )
+        evaluations.end()
+        of_fit = {
+            (candidate, split): result
+            for (stack, split), results in zip(jobs, found, strict=True)
+            for candidate, result in zip(stack, results, strict=True)
+        }
+        out = [of_fit[fit] for fit in arguments]
+        candidates.warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            candidates.insert_error_scores(out, self.error_score)
+        if self._is_automatic:
+            scoring.forget_losses_of_failures(out)
+        return out
+
+    def _refit(self, best: Any, task: Task, X: Any, y: Any, **given: Any) -> None:
+        """Fit the best setting to all rows, as one network or as several."""
+        best.set_params(**self.best_params_)
+        if self.n_refits > 1:
+            best = RegularizedMLPEnsemble(best, self.n_refits)
+        start = time.time()
+        with task.of_refit(best), without_advice():
+            best.fit(X, y, **given)
+        self.refit_time_ = time.time() - start
+        self.best_estimator_, self.n_iter_ = best, best.n_iter_
+        if hasattr(best, "feature_names_in_"):
+            self.feature_names_in_ = best.feature_names_in_
+
+    @property
+    def scorer_(self) -> Any:
+        """The scorer or scorers, made anew: a saved search has only their names."""
+        check_is_fitted(self, "_scored_by")
+        return scoring.scorer_or_scorers(self._scored_by, self.estimator)
+
+    @property
+    def _is_automatic(self) -> bool:
+        return isinstance(self.scoring, str) and self.scoring == "auto"
+
+    def _get_scorers(self) -> tuple[Any, str]:
+        if self._is_automatic:
+            if isinstance(self.refit, str):
+                raise ValueError(
+                    f"refit={self.refit!r} names a scorer, but scoring='auto' has a "
+                    "rule of its own. Set refit=True, or scoring='accuracy' or "
+                    "'neg_log_loss' to choose by one of them alone."
+                )
+            raises = self.error_score == "raise"
+            return scoring.automatic_scorers(self.estimator, raises=raises), "score"
+        scorers, refit_metric = super()._get_scorers()
+        return scorers, refit_metric
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        """The settings of the grid, in the order of ``GridSearchCV``, checked."""
+        hidden_units = settings.hidden_layers(self.hidden_layer_sizes)
+        for name in ("lambds", "keep_probs"):
+            values = getattr(self, name)
+            # np.ndim refuses numbers beside values by layer.
+            if getattr(values, "ndim", 1) == 0 or len(values) == 0:
+                raise ValueError(
+                    f"{name}={values!r}: give a sequence of at least one value to try."
+                )
+        with _error_names("lambds"):
+            for lambd in self.lambds:
+                settings.lambd_by_layer(lambd, len(hidden_units) + 1)
+        with _error_names("keep_probs"):
+            by_layers = [
+                settings.keep_prob_by_layer(p, hidden_units) for p in self.keep_probs
+            ]
+        if self.solver == "lbfgs" and min(map(min, by_layers)) < 1:
+            raise ValueError(
+                f"keep_probs={self.keep_probs!r}: dropout does not go with "
+                "solver='lbfgs', which needs an objective that is the same at each "
+                "evaluation. Set keep_probs=(1.0,), or solver='adam' or 'sgd'."
+            )
+        return list(ParameterGrid(self.param_grid))
+
+    def _routed(self, fit_params: dict[str, Any], params: dict[str, Any]) -> Any:
+        """What goes to the splitter and to the scorer."""
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", **fit_params, **params)
+        unknown = params.keys() - {"groups"}
+        if unknown:
+            raise TypeError(
+                f"fit() got unexpected arguments {sorted(unknown)}. Besides its own it "
+                "takes groups; others need "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        return self._get_routed_params_for_fit({**fit_params, **params})
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Which metadata go to the splitter and to the scorer.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            ``sample_weight`` and the rows for validation are the search's own.
+        """
+        in_fit = MethodMapping().add(caller="fit", callee="split")
+        in_score = MethodMapping().add(caller="score", callee="score")
+        in_score.add(caller="fit", callee="score")
+        scorer, _ = self._get_scorers()
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=in_fit)
+            .add(scorer=scorer, method_mapping=in_score)
+        )
+
+    def _stacks(self, n_candidates: int, at_once: int, n_splits: int) -> list[Array]:
+        """The numbers of the candidates, stack by stack, all of like size.
+
+        There are so many that the processes have work for at least 9/10 of the time.
+        """
+        n_jobs = effective_n_jobs(self.n_jobs)
+        n_stacks = -(-n_candidates // at_once)
+        while n_stacks < n_jobs:
+            rounds = -(-n_stacks * n_splits // n_jobs)
+            if n_stacks * n_splits >= 0.9 * rounds * n_jobs:
+                break
+            n_stacks += 1
+        return np.array_split(np.arange(n_candidates), min(n_stacks, n_candidates))
+
+    def _choose_best(
+        self, grid: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any
+    ) -> None:
+        """Write the results and which is best, as ``GridSearchCV`` does."""
+        self._scored_by, scores = self.scoring, out[0]["test_scores"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            # The standard deviation of huge losses.
+            self.cv_results_ = self._format_results(grid, self.n_splits_, out)
+        self.multimetric_ = isinstance(scores, dict) and not self._is_automatic
+        if callable(self.scoring) and self.multimetric_:
+            # What a function returns is known only now.
+            self._check_refit_for_multimetric(scores)
+            refit_metric = self.refit
+        if not self.refit and self.multimetric_:
+            return
+        found = self.cv_results_
+        if self._is_automatic and not callable(self.refit):
+            self.best_index_ = scoring.most_accurate_of_the_likely(found)
+        else:
+            self.best_index_ = self._select_best_index(self.refit, refit_metric, found)
+        if not callable(self.refit):
+            self.best_score_ = found[f"mean_test_{refit_metric}"][self.best_index_]
+        self.best_params_ = found["params"][self.best_index_]
+        self.lambd_ = self.best_params_["lambd"]
+        self.keep_prob_ = self.best_params_["keep_prob"]
+
+
+@contextmanager
+def _error_names(parameter: str) -> Iterator[None]:
+    """An error names the parameter that has the value in it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"In {parameter}: {error}") from None

@@ -1,0 +1,1 @@
+"""The displays: a search's grid, a training's curves, a network's weights."""

@@ -1,0 +1,1 @@
+"""Parameters and rows → a trained network."""

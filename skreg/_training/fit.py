@@ -1,0 +1,248 @@
+"""Networks and rows → what their training found: the one path, for one or for many."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skreg._network import Array
+from skreg._training import early_stopping
+from skreg._training.callbacks import Epochs, Task
+from skreg._training.descent import Descent, Result, Run, Solver, Stack
+from skreg._training.diagnosis import failure_of
+from skreg._training.early_stopping import Plateau
+from skreg._training.lbfgs import LBFGS
+from skreg._training.problem import Before, Problem, model_attributes
+from skreg._training.rows import Rows
+from skreg._training.settings import Settings
+from skreg._training.threads import threads_for
+
+
+class Course(NamedTuple):
+    """How long networks train, and at which rates; ``n_epochs`` may end each sooner."""
+
+    schedule: str
+    max_iter: int
+    averaging: float
+    n_epochs: Sequence[int] | None = None
+
+
+def train(
+    networks: Sequence[Settings],
+    training: Rows,
+    validation: Rows | None = None,
+    before: Before | None = None,
+    *,
+    task: Task | None = None,
+    incremental: bool = False,
+    starts: Sequence[int] | None = None,
+    problem_type: type[Problem] = Problem,
+) -> list[Result]:
+    """Train each network, or make one epoch of it if ``incremental``.
+
+    ``networks`` are estimators, whose parameters are read and not written. Several are
+    one stack: they differ in ``lambd`` and ``keep_prob`` alone, and their solver is not
+    'lbfgs'. With ``early_stopping`` and without ``validation`` each is trained on every
+    split, and with ``early_stopping_refit`` again on all rows. ``training`` is a
+    :class:`TrainingSet`, or rows that the ``problem_type`` reaches. ``starts`` says
+    which draw of the initial weights each begins with.
+
+    The error of a single network is raised; of several each result has its own. After a
+    KeyboardInterrupt a single network has what its first split has come to.
+    """
+    problem = problem_type.of(networks, training, before, starts)
+    if len(training.target.classes) == 1:
+        return [_constant(problem, before) for _ in networks]
+    settings, verbose = problem.settings, bool(problem.settings.verbose)
+    course = Course(settings.learning_rate, settings.max_iter, settings.averaging)
+    if incremental:
+        # A call is one epoch of a longer course, and knows no last one.
+        is_cosine = settings.learning_rate == "cosine"
+        course = Course("constant" if is_cosine else settings.learning_rate, 1, 0.0)
+    with threads_for(problem.largest_product):
+        problems = [problem]
+        if not incremental:
+            problems = early_stopping.rounds_of(problem, validation)
+        again = early_stopping.trains_again(problems, problem)
+        if verbose and again and not problem.is_stack:
+            print(f"Validation split 1 of {len(problems)}")
+        plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
+        splits = [
+            _start(each, course, plateaus, before, incremental=incremental)
+            for each in problems
+        ]
+        if verbose or (task is not None and task.is_followed):
+            splits[0].report_to(task)
+        first: list[Result] = []
+        try:
+            early_stopping.descend([split.solver for split in splits], plateaus)
+            first = splits[0].results()
+            if not again or first[0].stopped:
+                return first
+            others = [split.results() for split in splits[1:]]
+            # Their memory is for the training on all rows.
+            splits.clear()
+            return _trained_on_all_rows(problem, course, [first, *others])
+        except KeyboardInterrupt as interrupt:
+            if problem.is_stack:
+                raise
+            found = first or splits[0].interrupted(interrupt)
+            return [replace(result, interrupt=interrupt) for result in found]
+
+
+def _trained_on_all_rows(
+    problem: Problem, course: Course, of_splits: Sequence[Sequence[Result]]
+) -> list[Result]:
+    """Train again, for 1.5 times as many epochs as were best in the splits."""
+    found = list(of_splits[0])
+    agreed = early_stopping.agreed(problem, of_splits)
+    if not agreed:
+        return found
+    problem = problem.some(list(agreed))
+    n_epochs = [each.n_epochs for each in agreed.values()]
+    plateaus = early_stopping.plateaus_of(problem, course.schedule, n_epochs)
+    last = _start(problem, course._replace(n_epochs=n_epochs), plateaus)
+    if problem.settings.verbose:
+        if not problem.is_stack:
+            print(f"All rows, {n_epochs[0]} iterations")
+        last.report_to(None)
+    early_stopping.descend([last.solver], plateaus)
+    for number, result in zip(agreed, last.results(), strict=True):
+        of_network = [split[number] for split in of_splits]
+        found[number] = early_stopping.joined(result, of_network, agreed[number])
+    return found
+
+
+class _Split(NamedTuple):
+    """A problem, which has the rows of a split or all, and what solves it."""
+
+    problem: Problem
+    solver: Solver
+    plateaus: Sequence[Plateau]
+
+    def report_to(self, task: Task | None) -> None:
+        """Print the epochs, as ``verbose`` says, and let them be tasks of the fit."""
+        verbose = bool(self.problem.settings.verbose)
+        for run in self.solver.runs:
+            run.progress = Epochs(verbose, task, partial(self._attributes, run))
+
+    def _attributes(self, run: Run) -> dict[str, Any]:
+        """The fitted attributes of a network as it is."""
+        layers = self.problem.layout.layers(run.result.theta.copy())
+        return model_attributes(layers, self.problem.training.target)
+
+    def results(self) -> list[Result]:
+        return self._checked(self.solver.finish())
+
+    def interrupted(self, interrupt: KeyboardInterrupt) -> list[Result]:
+        return self._checked(self.solver.interrupted(interrupt))
+
+    def _checked(self, results: list[Result]) -> list[Result]:
+        """With the error of those that led nowhere, the layers and the state."""
+        problem = self.problem
+        for result, settings in zip(results, problem.members, strict=True):
+            result.failure = failure_of(result, settings, problem.training)
+            if result.failure is not None and not problem.is_stack:
+                raise result.failure
+            # A copy: a view would keep the whole stack with each of its networks.
+            theta = result.theta.copy() if problem.is_stack else result.theta
+            result.layers = problem.layout.layers(theta)
+        if not problem.is_stack:
+            results[0].state = self._state(results[0])
+        return results
+
+    def _state(self, result: Result) -> dict[str, Any] | None:
+        """What a later training of the network goes on from."""
+        settings, state = self.problem.settings, self.solver.state()
+        return state and {
+            **state,
+            "solver": settings.solver,
+            "betas": (settings.beta_1, settings.beta_2),
+            "rate_fraction": result.learning_rate / settings.learning_rate_init,
+            "plateau": (self.plateaus[0].best, self.plateaus[0].count),
+            "streams": self.problem.streams.state(),
+        }
+
+
+def _start(
+    problem: Problem,
+    course: Course,
+    plateaus: Sequence[Plateau],
+    before: Before | None = None,
+    *,
+    incremental: bool = False,
+) -> _Split:
+    """A training whose first epoch is next; it goes on from ``before``."""
+    if problem.settings.solver == "lbfgs":
+        return _Split(problem, _lbfgs(problem, course, plateaus[0], before), plateaus)
+    # The first rows of partial_fit may not have all classes.
+    theta = problem.start(before, from_frequencies=not incremental)
+    solver = _descent(problem, theta, course, before)
+    state = None if before is None else before.state
+    if state is not None and incremental:
+        plateaus[0].best, plateaus[0].count = state["plateau"]
+    return _Split(problem, solver, plateaus)
+
+
+def _lbfgs(
+    problem: Problem, course: Course, plateau: Plateau, before: Before | None
+) -> LBFGS:
+    settings = problem.settings
+    objective = problem.objective(problem.start(before))
+    return LBFGS(
+        objective,
+        problem.batches(),
+        # Its iterations cannot wait for those of other splits.
+        copy.copy(plateau),
+        max_iter=settings.max_iter,
+        max_fun=settings.max_fun,
+        tol=settings.tol,
+        samples_seen=0 if before is None else before.samples_seen,
+        n_epochs=course.n_epochs,
+        **problem.scores(objective),
+    )
+
+
+def _descent(
+    problem: Problem, theta: Array, course: Course, before: Before | None
+) -> Descent:
+    """Gradient steps from θ, with the optimiser as the model of before has left it."""
+    settings, stack = problem.settings, problem.stack(theta)
+    state = None if before is None else before.state
+    rate = settings.learning_rate_init
+    if state is not None and course.schedule == "adaptive":
+        rate *= state["rate_fraction"]
+    if state is not None and state["solver"] == settings.solver:
+        stack.optimizer.resume(state["n_steps"], state["moments"], state["betas"])
+
+    def smaller(numbers: Sequence[int]) -> Stack:
+        return problem.some(numbers).stack(np.empty_like(theta[: len(numbers)]))
+
+    return Descent(
+        stack,
+        problem.batches(),
+        learning_rate=rate,
+        power_t=settings.power_t,
+        samples_seen=0 if before is None else before.samples_seen,
+        smaller=smaller,
+        **course._asdict(),
+    )
+
+
+def _constant(problem: Problem, before: Before | None) -> Result:
+    """The model of one class: it is certain with any weights, and zero costs least."""
+    layout = problem.layout
+    theta = np.zeros(layout.n_parameters, problem.training.X.dtype)
+    return Result(
+        theta,
+        watched=early_stopping.stops_early_for_sure(problem.settings),
+        best_score=math.nan,
+        samples_seen=0 if before is None else before.samples_seen,
+        converged=True,
+        loss=0.0,
+        layers=layout.layers(theta),
+    )

@@ -1,0 +1,340 @@
+"""What is trained, and on which rows: the start, the objective, batches and scores."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import issparse
+from sklearn.metrics import check_scoring
+
+from skreg._network import Array
+from skreg._network.activations import ACTIVATIONS
+from skreg._network.dropout import InputMasks, Masks
+from skreg._network.loss import OUTPUTS
+from skreg._network.objective import Objective
+from skreg._network.optimizers import OPTIMIZERS, Constants, limit_incoming_norms
+from skreg._network.propagation import LogitsError, chunk_rows, networks_at_once
+from skreg._network.theta import Layer, Layout, initial_theta, theta_of
+from skreg._training.batches import Batches
+from skreg._training.descent import BatchSource, Place, Score, Stack
+from skreg._training.rows import Rows, Target, TrainingSet
+from skreg._training.settings import (
+    Settings,
+    Streams,
+    checked_by_layer,
+    random_streams,
+    rows_of_batch,
+)
+
+# The memory that splits may take: each has θ, its gradient, two moments, two vectors
+# for the mean and the best of them.
+_SPLIT_BYTES = 2**26
+_VECTORS = 7
+
+
+class Before(NamedTuple):
+    """The model that a training goes on from: its weights, and what a solver left.
+
+    ``state`` is a dict of arrays, numbers and strings, or None.
+    """
+
+    coefs: Sequence[Array]
+    intercepts: Sequence[Array]
+    samples_seen: int
+    state: dict[str, Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is trained, and on which rows.
+
+    ``members`` has the estimator of each network, whose parameters are read and not
+    written; ``starts`` says which draw of the initial weights is whose. ``lambds``
+    (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading axis for
+    the networks of a stack, which share all the rest. The rows are of the type
+    :class:`TrainingSet`; where they lie elsewhere, a subclass reaches them.
+    """
+
+    members: Sequence[Settings]
+    starts: Sequence[int]
+    layout: Layout
+    lambds: Array
+    keep_probs: Array
+    streams: Streams
+    training: Rows
+    validation: Rows | None = None
+    # The estimator whose parameters are those of all, but for lambd and keep_prob.
+    settings: Settings = field(init=False)
+    is_stack: bool = field(init=False)
+    # The rows of a batch, and those of it that are computed at a time.
+    batch_rows: int = field(init=False)
+    chunk_rows: int = field(init=False)
+
+    @classmethod
+    def of(
+        cls,
+        members: Sequence[Settings],
+        training: Rows,
+        before: Before | None = None,
+        starts: Sequence[int] | None = None,
+    ) -> Self:
+        """The problem of one estimator, or of several as a stack, checked."""
+        of_layers = [checked_by_layer(each) for each in members]
+        hidden_units, lambds, keep_probs = of_layers[0]
+        random_state, samples_seen = members[0].random_state, 0
+        if len(members) > 1:
+            lambds, keep_probs = (np.array([of[i] for of in of_layers]) for i in (1, 2))
+            # Separate fits with the same seed would have the same streams, each its
+            # own. A copy, so that a RandomState is as it was for fits after a failure.
+            random_state = copy.deepcopy(random_state)
+        if before is not None:
+            samples_seen = before.samples_seen
+        streams = random_streams(random_state, samples_seen)
+        if before is not None and before.state is not None:
+            streams = streams.restored(before.state["streams"])
+        starts = [0] * len(members) if starts is None else starts
+        layout = layout_of(training, hidden_units)
+        return cls(members, starts, layout, lambds, keep_probs, streams, training)
+
+    def __post_init__(self) -> None:
+        settings, rows, layout = self.members[0], self.training, self.layout
+        vars(self).update(
+            settings=settings,
+            is_stack=self.lambds.ndim > 1,
+            batch_rows=rows_of_batch(settings, rows.n_rows),
+            chunk_rows=chunk_rows(layout, rows.X),
+        )
+
+    def some(self, numbers: Sequence[int]) -> Self:
+        """The networks of a stack with these numbers."""
+        if not self.is_stack:
+            return self
+        some = list(numbers)
+        return replace(
+            self,
+            lambds=self.lambds[some],
+            keep_probs=self.keep_probs[some],
+            members=[self.members[number] for number in some],
+            starts=[self.starts[number] for number in some],
+        )
+
+    def start(
+        self, before: Before | None = None, *, from_frequencies: bool = True
+    ) -> Array:
+        """The θ with which the networks start, at the frequencies of the classes."""
+        layout, training = self.layout, self.training
+        dtype = training.X.dtype
+        if before is not None:
+            _check_layers(self.settings, layout, before)
+            return theta_of(before.coefs, before.intercepts, dtype)
+        # Rare classes and extreme weights need not be learnt step by step.
+        prior = training.prior_logits() if from_frequencies else 0.0
+        generator, activation = self.streams.weights, self.settings.activation
+        draws = [
+            initial_theta(layout, activation, generator, dtype)
+            for _ in range(max(self.starts) + 1)
+        ]
+        for theta in draws:
+            layout.layers(theta)[-1].b[:, 0] = prior
+        if self.is_stack:
+            return np.array([draws[start] for start in self.starts])
+        return draws[self.starts[0]]
+
+    def stack(self, theta: Array) -> Stack:
+        """All that a step and the end of an epoch need, for one network or a stack."""
+        settings, objective = self.settings, self.objective(theta)
+        constants = Constants(
+            settings.momentum,
+            settings.nesterovs_momentum,
+            settings.beta_1,
+            settings.beta_2,
+            settings.epsilon,
+        )
+        constrain = None
+        if settings.max_norm is not None:
+            hidden = objective.layers[:-1]
+            constrain = partial(limit_incoming_norms, hidden, settings.max_norm)
+        # 'lbfgs' has no steps, and is no optimiser.
+        make = OPTIMIZERS[settings.solver]  # type: ignore[index]
+        optimizer = make(constants, objective.theta, objective.gradient)
+        return Stack(objective, optimizer, constrain, **self.scores(objective))
+
+    def scores(self, objective: Objective) -> dict[str, Any]:
+        """What scores the rows for validation, and those of training, by epoch."""
+        training = self.training if self.settings.train_scores else None
+        return {
+            "validate": self.score(objective, self.validation),
+            "train_score": self.score(objective, training),
+        }
+
+    def decay(self, dtype: DTypeLike) -> Array:
+        """``lambd`` over the total training weight, of each layer."""
+        total = self.training.total_weight
+        with np.errstate(over="ignore"):
+            decay: Array = (self.lambds / total).astype(dtype)
+        if not np.isfinite(decay).all():
+            finite = np.isfinite(decay).reshape(len(self.members), -1).all(axis=1)
+            lambd = self.members[int(np.argmin(finite))].lambd
+            raise ValueError(
+                f"lambd={lambd!r} over the total weight of the training "
+                f"rows, {total:.3g}, overflows {decay.dtype}. Lower lambd, or multiply "
+                "sample_weight by a number that brings it near 1."
+            )
+        return decay
+
+    def dropout(self, dtype: DTypeLike) -> dict[str, Any]:
+        """``fill_masks`` and ``drop_inputs`` of an objective, None if nothing drops."""
+        units = self.layout.hidden_units
+        return dropout(self.settings, self.keep_probs, units, self.streams, dtype)
+
+    @property
+    def largest_product(self) -> int:
+        """The multiplications of the largest product that this process makes."""
+        # The products with a sparse X are scipy's, which has no threads for them.
+        sizes = self.layout.sizes[int(issparse(self.training.X)) :]
+        return min(self.batch_rows, self.chunk_rows) * max(sizes)
+
+    # What reaches the rows.
+
+    def objective(self, theta: Array) -> Objective:
+        """J at θ, and its gradient."""
+        return Objective(
+            self.layout,
+            ACTIVATIONS[self.settings.activation],
+            OUTPUTS[self.training.target.kind],
+            theta,
+            **self.dropout(theta.dtype),
+            decay=self.decay(theta.dtype),
+        )
+
+    def batches(self) -> BatchSource:
+        """The rows for training, batch by batch."""
+        assert isinstance(self.training, TrainingSet)
+        order = self.streams.order if self.settings.shuffle else None
+        return Batches(
+            self.training, self.batch_rows, chunk_rows=self.chunk_rows, generator=order
+        )
+
+    def score(self, objective: Objective, rows: Rows | None) -> Score | None:
+        """The score of the rows at the objective's θ: minus the loss, or a scorer's."""
+        if rows is None:
+            return None
+        assert isinstance(rows, TrainingSet)
+        axes = objective.theta.shape[:-1]
+        if self.settings.scoring == "loss":
+            chunk = chunk_rows(objective.layout, rows.X, math.prod(axes))
+            batches = Batches(rows, rows.n_rows, chunk_rows=chunk)
+            return partial(_minus_loss, objective, batches)
+        scorers = {
+            place: _scorer(settings, objective, rows, place)
+            for settings, place in zip(self.members, np.ndindex(axes), strict=True)
+        }
+
+        def scored(places: Sequence[Place]) -> Array:
+            scores = np.full(axes, np.nan)
+            for place in places:
+                scores[place] = scorers[place]()
+            return scores
+
+        return scored
+
+    def most_splits(self) -> int:
+        """How many splits of the rows can train at the same time."""
+        theta_bytes = self.layout.n_parameters * self.training.X.dtype.itemsize
+        return max(1, int(_SPLIT_BYTES // (_VECTORS * theta_bytes)))
+
+
+def _check_layers(settings: Settings, layout: Layout, before: Before) -> None:
+    hidden_units = tuple(len(b) for b in before.intercepts[:-1])
+    if hidden_units != layout.hidden_units:
+        raise ValueError(
+            f"hidden_layer_sizes={settings.hidden_layer_sizes!r}, but the model that "
+            f"is to be trained further has hidden layers of {hidden_units} units. Set "
+            f"hidden_layer_sizes={hidden_units}, or begin anew: fit with "
+            "warm_start=False, or partial_fit of a clone."
+        )
+
+
+def dropout(
+    settings: Settings,
+    keep_probs: ArrayLike,
+    hidden_units: Sequence[int],
+    streams: Streams,
+    dtype: DTypeLike,
+) -> dict[str, Any]:
+    """What draws the masks of hidden units and of inputs, None if nothing drops."""
+    fill_masks, drop_inputs = None, None
+    if np.min(keep_probs) < 1:
+        fill_masks = Masks(keep_probs, hidden_units, streams.masks, dtype)
+    if settings.input_keep_prob < 1:
+        drop_inputs = InputMasks(settings.input_keep_prob, streams.input_masks)
+    return {"fill_masks": fill_masks, "drop_inputs": drop_inputs}
+
+
+def _minus_loss(objective: Objective, rows: Batches, places: Sequence[Place]) -> Array:
+    ((_, chunks),) = rows.epoch()
+    with np.errstate(all="ignore"):
+        return np.asarray(-objective.data_loss(chunks))
+
+
+def _scorer(
+    settings: Settings, objective: Objective, rows: TrainingSet, place: Place
+) -> Callable[[], float]:
+    """The scorer's score of one network, as it is at the time."""
+    model = copy.copy(settings)
+    # Views of θ: the model is always that of the last step.
+    layers = [Layer(W[place], b[place]) for W, b in objective.layers]
+    vars(model).update(model_attributes(layers, rows.target))
+    vars(model).pop("feature_names_in_", None)
+    scorer = check_scoring(model, scoring=settings.scoring)
+    X, y, sample_weight = rows.gathered()
+    extra = {} if sample_weight is None else {"sample_weight": sample_weight}
+
+    def scored() -> float:
+        try:
+            return float(scorer(model, X, y, **extra))
+        except LogitsError:
+            # As with 'loss'. If the training diverges, its loss will say so.
+            return math.nan
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"scoring={settings.scoring!r} failed on {len(y)} rows of the "
+                f"classes {np.unique(y)}: {str(error).rstrip('.')}. Give another "
+                "scoring, or by X_val and y_val rows that it can score, of all classes."
+            ) from error
+
+    return scored
+
+
+def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
+    """The fitted attributes that make a model predict."""
+    return {
+        "coefs_": [W.T for W, _ in layers],
+        "intercepts_": [b[:, 0] for _, b in layers],
+        "classes_": target.classes,
+        "n_layers_": len(layers) + 1,
+        "n_outputs_": target.n_outputs,
+        "out_activation_": OUTPUTS[target.kind].activation,
+    }
+
+
+def layout_of(data: Rows, hidden_units: Sequence[int]) -> Layout:
+    """The layout of a network for these rows."""
+    return Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
+
+
+def stack_size(settings: Settings, data: TrainingSet) -> int:
+    """How many networks like this one may train as a stack; 1 where it does not pay."""
+    if settings.solver == "lbfgs" or issparse(data.X):
+        return 1
+    layout = layout_of(data, checked_by_layer(settings)[0])
+    batch_rows = rows_of_batch(settings, data.n_rows)
+    most_rows = min(batch_rows, chunk_rows(layout, data.X))
+    return networks_at_once(layout, most_rows, data.X.dtype)

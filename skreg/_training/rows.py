@@ -1,0 +1,551 @@
+"""X, y and weights → one frozen, validated training set, and its split."""
+
+import math
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.random import sample_without_replacement
+from sklearn.utils.validation import validate_data
+
+from skreg._network import Array
+from skreg._training.class_weights import class_counts, class_factors, times_factors
+from skreg._training.settings import Shared
+
+# Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
+_ROWS_AT_A_TIME = 2**16
+
+# The types that are computed in as they are; others become the first.
+FLOATS = (np.float64, np.float32)
+
+# Rows of X that are gathered for its moments.
+_ROWS_AT_ONCE = 4096
+
+
+class Sparse(Protocol):
+    """A matrix or an array of ``scipy.sparse``, for the type hints."""
+
+    def tocsr(self) -> Any:
+        """Such as it is in compressed rows."""
+
+
+@dataclass
+class Target:
+    """What y means: ``kind`` is 'binary', 'multiclass' or 'multilabel'.
+
+    One class only is 'multiclass' with one output, whose softmax is one everywhere.
+    """
+
+    kind: str
+    classes: Array
+
+    def __post_init__(self) -> None:
+        self.n_outputs = 1 if self.kind == "binary" else len(self.classes)
+
+    def encode(self, y: Array, name: str = "y") -> Array:
+        """Class codes (n_samples,), or label indicators (n_samples, n_labels)."""
+        if self.kind == "multilabel":
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"{name} has the shape {y.shape}, but the model has "
+                    f"{len(self.classes)} labels: give the shape "
+                    f"(n_samples, {len(self.classes)})."
+                )
+            return y.astype(np.uint8, order="C")
+        if y.ndim != 1:
+            raise ValueError(
+                f"{name} has the shape {y.shape}, but the model has the classes "
+                f"{self.classes}: give the shape (n_samples,)."
+            )
+        # LabelEncoder would cast y to the dtype of the classes, "yesterday" to "yes".
+        known, unseen = set(self.classes.tolist()), set()
+        encoder = LabelEncoder()
+        encoder.classes_ = self.classes
+        codes: Array = np.empty(len(y), np.min_scalar_type(len(self.classes)))
+        for start in range(0, len(y), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            unseen |= set(y[rows].tolist()) - known
+            if not unseen:
+                codes[rows] = encoder.transform(y[rows])
+        if unseen:
+            raise ValueError(
+                f"{name} has the classes {sorted(unseen, key=str)[:10]}, which are not "
+                f"among the classes {self.classes} that the model knows. Leave those "
+                "rows out, or fit anew to rows of all classes (for partial_fit, name "
+                "them in its first call)."
+            )
+        return codes
+
+    def decode(self, decisions: Array) -> Array:
+        """Class codes (n_samples,) → classes; indicators stay what they are."""
+        if self.kind == "multilabel":
+            return decisions.astype(np.int64)
+        return self.classes[decisions.astype(np.intp)]
+
+
+def checked_rows(
+    estimator: Any,
+    X: ArrayLike | Sparse,
+    y: ArrayLike,
+    *,
+    reset: bool,
+    dtype: Any = FLOATS,
+) -> tuple[Any, Array]:
+    """X and y as arrays that an estimator can be fitted to.
+
+    The columns of X are noted in the estimator (``reset``), or are as they were.
+    """
+    try:
+        rows, labels = validated_as_floats(
+            estimator, X, y, dtype=dtype, order="C", multi_output=True, reset=reset
+        )
+    except ValueError as error:
+        if str(error).startswith("Input contains NaN"):
+            # scikit-learn leaves the name out where y is an object array.
+            raise ValueError(f"In y: {error}") from error
+        raise
+    if issparse(rows) and not rows.has_canonical_format:
+        # Dropout of the inputs takes each stored value for one of X.
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows, check_y(labels)
+
+
+def validated_as_floats(
+    estimator: Any, X: Any, *y: Any, dtype: Any = FLOATS, **check: Any
+) -> Any:
+    """``validate_data``, without warnings of overflow, and always in a ``dtype`` given.
+
+    It sums X to look for NaN, which may overflow, and leaves a pandas table of sparse
+    bools in bool. ``dtype`` is one of ``FLOATS``, or these.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            found = validate_data(
+                estimator, X, *y, accept_sparse="csr", dtype=dtype, **check
+            )
+        except OverflowError:
+            raise ValueError(
+                "X has an integer that is too large for a float. Scale its column."
+            ) from None
+    rows, *labels = found if y else (found,)
+    if rows.dtype not in FLOATS:
+        rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)
+    return (rows, *labels) if y else rows
+
+
+def target_of_classes(classes: Array) -> Target:
+    """The target for y of one column with these classes."""
+    return Target("binary" if len(classes) == 2 else "multiclass", classes)
+
+
+def check_y(y: Any) -> Array:
+    """y as a dense array of one column, or of label indicators."""
+    if issparse(y):
+        y = y.toarray()
+    try:
+        check_classification_targets(y)
+    except TypeError as error:
+        raise mixed_labels(y) from error
+    if type_of_target(y) == "multiclass-multioutput":
+        raise ValueError(
+            f"y has the shape {y.shape} and more than two values in a column: several "
+            "outputs of several classes are not supported. Fit one classifier for "
+            "each column, for example with sklearn.multioutput.MultiOutputClassifier."
+        )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if y.ndim == 2 and not ((y == 0) | (y == 1)).all():
+        raise ValueError(
+            "y has two values in its columns other than 0 and 1. In a multilabel "
+            "problem, give 1 where a row has a label and 0 where it has not."
+        )
+    checked: Array = y
+    return checked
+
+
+def mixed_labels(y: Any) -> ValueError:
+    """What to say of labels that cannot be put in order."""
+    kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+    return ValueError(
+        f"y has labels of the types {', '.join(kinds)}, which have no order among "
+        "them: give all strings, or all numbers."
+    )
+
+
+def infer_target(y: Array) -> Target:
+    """What a checked y means, where nothing is known before."""
+    if y.ndim == 2:
+        return Target("multilabel", np.arange(y.shape[1]))
+    return target_of_classes(LabelEncoder().fit(y).classes_)
+
+
+def check_weight(
+    sample_weight: ArrayLike | None, X: Any, name: str = "sample_weight"
+) -> Array | None:
+    """Finite, non-negative weights with a positive and finite sum, or None."""
+    if sample_weight is None:
+        return None
+    weight = row_weights(sample_weight, X, name)
+    check_total(total_of(weight), name)
+    return weight
+
+
+def row_weights(sample_weight: ArrayLike, X: Any, name: str = "sample_weight") -> Array:
+    """Finite, non-negative weights, one for each row of X."""
+    n_rows = X.shape[0]
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, sample_weight, dtype=np.float64)
+    try:
+        # It sums them to see whether they are finite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight: Array = check_array(
+                sample_weight, ensure_2d=False, dtype=np.float64, input_name=name
+            )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has the shape {weight.shape}, but there are {n_rows} rows: give "
+            "a 1D array with one weight for each."
+        )
+    if (weight < 0).any():
+        row = int(np.argmax(weight < 0))
+        raise ValueError(
+            f"Negative values in {name}: row {row} has {weight[row]}. Weights must be "
+            "at least 0."
+        )
+    return weight
+
+
+def total_of(weight: Array) -> float:
+    """The sum, perhaps infinite."""
+    with np.errstate(over="ignore"):
+        return float(weight.sum())
+
+
+def check_total(total: float, name: str) -> None:
+    """The total weight is positive and finite."""
+    if not 0 < total < math.inf:
+        raise ValueError(
+            f"The values in {name} add up to {total}; at least one must be non-zero, "
+            "and their sum must be finite."
+        )
+
+
+class Rows(Protocol):
+    """What training asks of its rows, wherever they lie."""
+
+    @property
+    def X(self) -> Any: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def total_weight(self) -> float: ...
+    def strata(self) -> Array: ...
+    def prior_logits(self) -> Array: ...
+    def magnitudes(self) -> Array: ...
+    def moments(self) -> tuple[Array, Array, int]: ...
+    def split(
+        self, n_validation: Array, random_state: int, part: int = 0, n_parts: int = 1
+    ) -> "tuple[Rows, Rows]": ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Validated rows of X with their targets and weights.
+
+    ``rows`` are the rows of X that take part: rows of weight 0 do not, and a split
+    names its own. ``y``, ``sample_weight`` as it was given and ``weight``, which has
+    the class weights in it, run along all of X; None is for equal weights. The loss
+    counts by ``weight``, a scorer by ``sample_weight``. ``total_weight`` is the m that
+    divides ``lambd``.
+    """
+
+    X: Any
+    y: Array
+    sample_weight: Array | None
+    weight: Array | None
+    rows: Array | None
+    target: Target
+    factors: tuple[Array, ...] | None = None
+    n_rows: int = field(init=False)
+    total_weight: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_rows = self.X.shape[0] if self.rows is None else len(self.rows)
+        total = float(n_rows)
+        if self.weight is not None:
+            total = total_of(self.weight[self._selected])
+        vars(self).update(n_rows=n_rows, total_weight=total)
+
+    @property
+    def _selected(self) -> Any:
+        return slice(None) if self.rows is None else self.rows
+
+    def row_numbers(self) -> Array:
+        """The rows of X that take part, also if they are all."""
+        if self.rows is not None:
+            return self.rows
+        return np.arange(self.n_rows, dtype=row_type(self.n_rows))
+
+    def gathered(self) -> tuple[Any, Array, Array | None]:
+        """X, y and the sample weights as given, of the rows that take part."""
+        rows, weight = self._selected, self.sample_weight
+        weight = None if weight is None else weight[rows]
+        return self.X[rows], self.target.decode(self.y[rows]), weight
+
+    def with_factors(self, factors: tuple[Array, ...]) -> Self:
+        """With the weights of the classes or labels, :func:`class_factors`."""
+        weight = times_factors(self.sample_weight, self.y, factors)
+        return replace(self, weight=weight, factors=factors)
+
+    def class_totals(self) -> Array:
+        """The weight of the rows of each class, or of each label."""
+        rows = self._selected
+        y = self.y[rows]
+        weight = None if self.weight is None else self.weight[rows]
+        if self.target.kind != "multilabel":
+            return np.bincount(y, weight, len(self.target.classes))
+        present: Array = y.sum(axis=0) if weight is None else weight @ y
+        return present
+
+    def prior_logits(self) -> Array:
+        """The logits (n_outputs,) that predict the frequency of each class."""
+        return prior_logits(self.target, self.class_totals(), self.total_weight)
+
+    def strata(self) -> Array:
+        """How many rows each class has; in multilabel problems, one stratum of all."""
+        if self.target.kind == "multilabel":
+            return np.array([self.n_rows])
+        return np.bincount(self.y[self._selected], minlength=len(self.target.classes))
+
+    def split(
+        self, n_validation: Array, random_state: int, part: int = 0, n_parts: int = 1
+    ) -> tuple[Self, Self]:
+        """Training rows, and so many rows of each stratum for validation.
+
+        The validation rows of the ``n_parts`` splits with the same seed are others as
+        long as there are any.
+        """
+        rows = self.row_numbers()
+        codes = np.zeros(len(rows), dtype=np.uint8)
+        if self.target.kind != "multilabel":
+            codes = self.y[self._selected]
+        # One stream for all classes, so that each has its own choice of rows.
+        stream = np.random.RandomState(random_state)
+        is_validation = np.zeros(len(rows), dtype=bool)
+        for code in np.flatnonzero(n_validation):
+            members = np.flatnonzero(codes == code)
+            n_rows, n_chosen = len(members), n_validation[code]
+            chosen = sample_without_replacement(
+                n_rows, min(n_parts * n_chosen, n_rows), random_state=stream
+            )
+            if n_parts > 1:
+                # The order of a sample is not always random.
+                of_part = np.arange(part * n_chosen, (part + 1) * n_chosen)
+                chosen = stream.permutation(chosen).take(of_part, mode="wrap")
+            is_validation[members[chosen]] = True
+        return (
+            replace(self, rows=rows[~is_validation]),
+            replace(self, rows=rows[is_validation]),
+        )
+
+    def magnitudes(self) -> Array:
+        """The largest magnitude in each column of X."""
+        largest = abs(self.X.max(axis=0)), abs(self.X.min(axis=0))
+        if issparse(self.X):
+            largest = tuple(row.toarray().ravel() for row in largest)
+        magnitudes: Array = np.maximum(*largest)
+        return magnitudes
+
+    def moments(self) -> tuple[Array, Array, int]:
+        """Σ x and Σ x² of each column of X, and the number of rows that take part."""
+        X, rows = self.X, self.rows
+        if rows is None:
+            return *_moments(X), X.shape[0]
+        total = np.zeros((2, X.shape[1]))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            total += _moments(X[rows[start : start + _ROWS_AT_ONCE]])
+        return total[0], total[1], len(rows)
+
+
+def _moments(X: Any) -> tuple[Array, Array]:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if issparse(X):
+            values, n = X.data.astype(float), X.shape[1]
+            return (
+                np.bincount(X.indices, values, minlength=n),
+                np.bincount(X.indices, np.square(values), minlength=n),
+            )
+        sums = X.sum(axis=0, dtype=float)
+        return sums, np.einsum("ij,ij->j", X, X, dtype=float)
+
+
+class Given(NamedTuple):
+    """What ``fit`` is given, checked: rows for training, and those for validation."""
+
+    X: Any
+    y: Array
+    training: TrainingSet
+    validation: TrainingSet | None
+
+
+def given_rows(
+    estimator: Shared,
+    X: ArrayLike | Sparse,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    X_val: ArrayLike | Sparse | None = None,
+    y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
+    *,
+    target: Target | None = None,
+) -> Given:
+    """The rows as ``fit`` of the estimator takes them.
+
+    The columns of X are noted in the estimator, and the classes learnt, unless there is
+    a ``target`` from before.
+    """
+    rows, labels = checked_rows(estimator, X, y, reset=target is None)
+    data = training_set(rows, labels, sample_weight, target, estimator.class_weight)
+    held_out = held_out_rows(estimator, data, X_val, y_val, sample_weight_val)
+    return Given(rows, labels, data, held_out)
+
+
+def prior_logits(target: Target, class_totals: Array, total_weight: float) -> Array:
+    """The logits (n_outputs,) that predict the frequency of each class.
+
+    Frequencies are by weight, and a thousandth is added to each, for a class that has
+    no row here.
+    """
+    frequencies = class_totals / total_weight + 1e-3
+    logits: Array = np.log(frequencies)
+    if target.kind == "multilabel":
+        return logits - np.log(1 + 2e-3 - frequencies)
+    logits -= logits[0] if target.kind == "binary" else logits.mean()
+    return logits[-target.n_outputs :]
+
+
+def given_only(**arguments: Any) -> dict[str, Any]:
+    """The arguments that are not None."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def training_set(
+    X: Any,
+    y: Array,
+    sample_weight: ArrayLike | None,
+    target: Target | None,
+    class_weight: Any = None,
+) -> TrainingSet:
+    """Encode y, apply the class weights and drop the rows of weight 0.
+
+    X and y are validated already; without ``target``, the classes are learnt from
+    the rows that are left.
+    """
+    given = check_weight(sample_weight, X)
+    # With class weights, a class that has no weight left is an error.
+    every = target is None and class_weight is not None
+    if target is None:
+        target = infer_target(y if every else with_weight(y, given))
+    data = encoded_set(X, y, given, target, every_row=every)
+    if class_weight is not None:
+        counts = class_counts(data.y, given, len(target.classes))
+        factors = class_factors(class_weight, counts, target.kind, target.classes)
+        data = data.with_factors(factors)
+        check_class_weighted(data.total_weight)
+    return data
+
+
+def with_weight(y: Array, weight: Array | None) -> Array:
+    """The y of the rows whose weight is not 0."""
+    rows = _positive_rows(weight)
+    return y if rows is None else y[rows]
+
+
+def encoded_set(
+    X: Any, y: Array, weight: Array | None, target: Target, *, every_row: bool
+) -> TrainingSet:
+    """The training set without class weights; the weights are checked already.
+
+    ``every_row`` says that rows of weight 0, too, are of the classes of the target.
+    """
+    rows = _positive_rows(weight)
+    if every_row or rows is None:
+        codes = target.encode(y)
+    else:
+        # The others have zeros.
+        of_rows = target.encode(y[rows])
+        codes = np.zeros((len(y), *of_rows.shape[1:]), dtype=of_rows.dtype)
+        codes[rows] = of_rows
+    return TrainingSet(X, codes, weight, weight, rows, target)
+
+
+def check_class_weighted(total: float) -> None:
+    """The total weight is positive and finite, class weights included."""
+    check_total(total, "sample_weight times class_weight")
+
+
+def held_out_rows(
+    estimator: Shared,
+    training: TrainingSet,
+    X_val: ArrayLike | Sparse | None = None,
+    y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
+) -> TrainingSet | None:
+    """The rows for validation as ``fit`` of the estimator takes them."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError(
+            "X_val and y_val go together, and sample_weight_val with them: give both, "
+            "or none."
+        )
+    if not estimator.early_stopping:
+        raise ValueError(
+            "X_val and y_val are for early stopping, but early_stopping=False. Set "
+            "early_stopping=True, or leave them out."
+        )
+    try:
+        rows, labels = checked_rows(
+            estimator, X_val, y_val, reset=False, dtype=training.X.dtype
+        )
+    except ValueError as error:
+        raise ValueError(f"In X_val and y_val: {error}") from None
+    if issparse(rows) and not issparse(training.X):
+        # Networks that train together do not take sparse rows.
+        rows = rows.toarray()
+    return validation_set(rows, labels, sample_weight_val, training)
+
+
+def validation_set(
+    X: Any, y: Array, sample_weight: ArrayLike | None, training: TrainingSet
+) -> TrainingSet:
+    """The rows ``X_val``, with the classes and class weights of the training set."""
+    codes = training.target.encode(y, "y_val")
+    given = check_weight(sample_weight, X, "sample_weight_val")
+    data = TrainingSet(X, codes, given, given, _positive_rows(given), training.target)
+    if training.factors is not None:
+        data = data.with_factors(training.factors)
+        check_class_weighted(data.total_weight)
+    return data
+
+
+def _positive_rows(weight: Array | None) -> Array | None:
+    if weight is None or weight.all():
+        return None
+    return np.flatnonzero(weight).astype(row_type(len(weight)))
+
+
+def row_type(n_rows: int) -> type[np.signedinteger[Any]]:
+    """Half the size of numpy's own index, for all but giant tables."""
+    return np.int32 if n_rows < 2**31 else np.int64
