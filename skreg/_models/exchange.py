@@ -20,6 +20,7 @@ from skreg._network import Array
 from skreg._network.theta import Layout
 from skreg._training.early_stopping import stops_early_for_sure
 from skreg._training.settings import (
+    Settings,
     hidden_layers,
     keep_prob_by_layer,
     lambd_by_layer,
@@ -159,16 +160,17 @@ class Exchange:
 
 def _to_sklearn(model: Any) -> MLPClassifier:
     """A fitted ``MLPClassifier`` with the weights of the model."""
+    parameters: Settings = model
     check_is_fitted(model)
-    if model.activation not in _THEIR_ACTIVATIONS:
+    if parameters.activation not in _THEIR_ACTIVATIONS:
         raise ValueError(
-            f"activation={model.activation!r}: MLPClassifier has only "
+            f"activation={parameters.activation!r}: MLPClassifier has only "
             f"{sorted(_THEIR_ACTIVATIONS)}. skreg.onnx exports the others, if they are "
             "ONNX operators."
         )
-    if model.solver not in _THEIR_SOLVERS:
+    if parameters.solver not in _THEIR_SOLVERS:
         raise ValueError(
-            f"solver={model.solver!r}: MLPClassifier has only "
+            f"solver={parameters.solver!r}: MLPClassifier has only "
             f"{sorted(_THEIR_SOLVERS)}. If it is to predict, and not to train on, set "
             "one of them before: model.set_params(solver='adam')."
         )
@@ -192,7 +194,7 @@ def _to_sklearn(model: Any) -> MLPClassifier:
         theirs.best_loss_ = None
         theirs.validation_scores_, theirs.best_validation_score_ = [], -math.inf
         # Theirs are accuracies; other scores would be compared with them.
-        if model.scoring in _ACCURACY and model.validation_scores_ is not None:
+        if parameters.scoring in _ACCURACY and model.validation_scores_ is not None:
             theirs.validation_scores_ = list(model.validation_scores_)
             theirs.best_validation_score_ = model.best_validation_score_
     else:
@@ -267,7 +269,7 @@ def _take_history(model: Any, mlp: MLPClassifier) -> None:
 
 
 def _check_same_network(
-    model: Any, settings: dict[str, Any], parameters: dict[str, Any]
+    model: Settings, settings: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     """The parameters must be those of the network that the weights are of."""
     found = {
@@ -328,9 +330,10 @@ def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
 
 def _their_settings(model: Any) -> dict[str, Any]:
     """Parameters for theirs that mean what the model's do, as far as there are any."""
+    parameters: Settings = model
     ours = clone(model).get_params(deep=False)
     settings = {k: ours[k] for k in MLPClassifier._get_param_names() if k in ours}
-    lambds = lambd_by_layer(model.lambd, len(model.coefs_))
+    lambds = lambd_by_layer(parameters.lambd, len(model.coefs_))
     lambd = lambds[0]
     if len(set(lambds)) > 1:
         # The one that costs the same with these weights.
@@ -338,13 +341,13 @@ def _their_settings(model: Any) -> dict[str, Any]:
         squares = [float(np.square(W / largest).sum()) for W in model.coefs_]
         lambd = float(np.average(lambds, weights=squares if any(squares) else None))
     n_rows = _rows_of_epoch(model)
-    n_batches, batch_size = 1, model.batch_size
+    n_batches, batch_size = 1, parameters.batch_size
     if n_rows:
         batch_size = rows_of_batch(model, n_rows)
         n_batches = _n_batches(n_rows, batch_size)
     elif isinstance(batch_size, str):
         batch_size = "auto"
-    schedule = model.learning_rate
+    schedule = parameters.learning_rate
     return {
         **settings,
         "hidden_layer_sizes": tuple(len(b) for b in model.intercepts_[:-1]),
@@ -360,7 +363,8 @@ def _rows_of_epoch(model: Any) -> int:
 
     L-BFGS has no batches, and sees the rows with each evaluation of the loss: 0 too.
     """
-    if model.solver == "lbfgs":
+    parameters: Settings = model
+    if parameters.solver == "lbfgs":
         return 0
     state = getattr(model, "_training_state", None)
     if state is not None:
@@ -385,7 +389,7 @@ def _rows_of_their_epoch(mlp: Any) -> float:
 def _blank(model: Any, settings: dict[str, Any]) -> MLPClassifier:
     """Theirs, fitted to a row of zeros: with all that its version has in private."""
     quiet = {
-        "solver": "adam" if model.solver == "adam" else "sgd",
+        "solver": "adam" if settings["solver"] == "adam" else "sgd",
         "batch_size": 1,
         "early_stopping": False,
         "random_state": 0,
@@ -408,14 +412,15 @@ def _blank(model: Any, settings: dict[str, Any]) -> MLPClassifier:
 
 def _give_optimizer(theirs: Any, model: Any) -> None:
     """The moments of the model's optimiser, or none: partial_fit makes a new one."""
+    parameters: Settings = model
     state = getattr(model, "_training_state", None)
-    if state is None or state["solver"] != model.solver:
+    if state is None or state["solver"] != parameters.solver:
         del theirs._optimizer
         return
     optimizer = theirs._optimizer
     optimizer.learning_rate = optimizer.learning_rate_init = theirs.learning_rate_init
     moments = [_parts(moment, theirs) for moment in state["moments"]]
-    if model.solver == "sgd":
+    if parameters.solver == "sgd":
         (optimizer.velocities,) = moments
         optimizer.power_t = theirs.power_t
         optimizer.learning_rate *= state["rate_fraction"]
