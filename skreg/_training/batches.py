@@ -1,6 +1,7 @@
 """The rows of a training set, batch by batch."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class Batches:
             with np.errstate(over="ignore"):
                 self._weight = (data.weight / (data.total_weight / n)).astype(dtype)
         self._codes = np.arange(data.target.n_outputs, dtype=data.y.dtype)[:, None]
-        self._buffers = self._new_buffers(min(n, together * self.most_rows))
+        self._most_gathered = min(n, together * self.most_rows)
         # The share of each sample of a batch of this many, where weights are equal.
         self._equal_shares = {
             size: np.full(size, 1 / size, dtype) for size in {n // n_batches, largest}
@@ -155,8 +156,10 @@ class Batches:
             np.copyto(Y, y.T)
         return _Buffers(rows, X, y, Y, weight)
 
-    def _new_buffers(self, size: int) -> _Buffers:
-        X, y = self._data.X, self._data.y
+    @cached_property
+    def _buffers(self) -> _Buffers:
+        # Made at the first batch: splits that wait for their turn need none.
+        X, y, size = self._data.X, self._data.y, self._most_gathered
         gathered = 0 if self._order is None else size
         n_columns = 0 if issparse(X) else X.shape[1]
         return _Buffers(
