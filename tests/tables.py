@@ -7,7 +7,8 @@ from numpy.testing import assert_array_equal
 
 from skreg._training.batches import Batches
 from skreg._training.early_stopping import validation_rows
-from skreg._training.rows import check_y, training_set
+from skreg._training.labels import check_y
+from skreg._training.rows import training_set
 
 KINDS = ["binary", "multiclass", "multilabel"]
 

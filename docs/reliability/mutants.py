@@ -57,6 +57,7 @@ MODULES = {
     "dropout": ("network", ["dropout"]),
     "early_stopping": ("training", ["plateau", "early_stopping"]),
     "rows": ("training", ["rows"]),
+    "labels": ("training", ["labels"]),
     "class_weights": ("training", ["rows"]),
 }
 OWN = {

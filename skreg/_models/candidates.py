@@ -25,7 +25,8 @@ from skreg._network import Array
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of, without_advice
 from skreg._training.fit import train
-from skreg._training.rows import Target, given_rows
+from skreg._training.labels import Target
+from skreg._training.rows import given_rows
 
 check_method_params = _check_method_params
 insert_error_scores = _insert_error_scores

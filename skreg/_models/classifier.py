@@ -27,20 +27,17 @@ from skreg._network.propagation import (
     of_all_rows,
 )
 from skreg._network.theta import Layer
-from skreg._training.callbacks import CallbackSupport, Task
+from skreg._training.callbacks import CallbackSupport, Task, given_only
 from skreg._training.constraints import fit_context
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of, warn_of_columns
 from skreg._training.fit import train
+from skreg._training.labels import Target, infer_target, target_of_classes
 from skreg._training.problem import Before, dropout, model_attributes
 from skreg._training.rows import (
     Sparse,
-    Target,
     checked_rows,
-    given_only,
     given_rows,
-    infer_target,
-    target_of_classes,
     training_set,
     validated_as_floats,
 )

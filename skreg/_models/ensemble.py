@@ -21,13 +21,14 @@ from skreg._models.predictor import Predictor, Quantity
 from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.loss import OUTPUTS
-from skreg._training.callbacks import CallbackSupport, Task
+from skreg._training.callbacks import CallbackSupport, Task, given_only
 from skreg._training.constraints import HasMethods, fit_context
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of
 from skreg._training.fit import train
+from skreg._training.labels import Target
 from skreg._training.problem import stack_size
-from skreg._training.rows import Given, Sparse, Target, given_only, given_rows
+from skreg._training.rows import Given, Sparse, given_rows
 from skreg._training.settings import Count, RandomState, declared, with_parameters
 
 OneNetwork = Annotated[RegularizedMLPClassifier, HasMethods(["fit", "predict_proba"])]

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
 from skreg._network import Array
-from skreg._training.rows import Sparse, Target
+from skreg._training.labels import Target
+from skreg._training.rows import Sparse
 
 Quantity = Literal["logits", "decisions", "probabilities", "log_probabilities"]
 

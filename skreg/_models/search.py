@@ -36,11 +36,11 @@ from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.activations import ActivationName
 from skreg._training import settings
-from skreg._training.callbacks import Task
+from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
 from skreg._training.diagnosis import warn_of_columns, without_advice
 from skreg._training.problem import stack_size
-from skreg._training.rows import Sparse, given_only, given_rows
+from skreg._training.rows import Sparse, given_rows
 from skreg._training.settings import Scoring, Shared, declared, with_parameters
 
 Grid = Annotated[Sequence[float | Sequence[float]] | Array, "array-like"]

@@ -20,6 +20,11 @@ except ImportError:  # scikit-learn before 1.9
 CallbackSupport = CallbackSupportMixin
 
 
+def given_only(**arguments: Any) -> dict[str, Any]:
+    """The arguments that are not None."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 class Task:
     """A piece of an estimator's work, for its callbacks; does nothing without them.
 

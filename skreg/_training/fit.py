@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skreg._network import Array
 from skreg._training import early_stopping
 from skreg._training.callbacks import Epochs, Task
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
@@ -179,9 +178,7 @@ def _start(
     """A training whose first epoch is next; it goes on from ``before``."""
     if problem.settings.solver == "lbfgs":
         return _Split(problem, _lbfgs(problem, course, plateaus[0], before), plateaus)
-    # The first rows of partial_fit may not have all classes.
-    theta = problem.start(before, from_frequencies=not incremental)
-    solver = _descent(problem, theta, course, before)
+    solver = _descent(problem, course, before, incremental=incremental)
     state = None if before is None else before.state
     if state is not None and incremental:
         plateaus[0].best, plateaus[0].count = state["plateau"]
@@ -208,9 +205,11 @@ def _lbfgs(
 
 
 def _descent(
-    problem: Problem, theta: Array, course: Course, before: Before | None
+    problem: Problem, course: Course, before: Before | None, *, incremental: bool
 ) -> Descent:
-    """Gradient steps from θ, with the optimiser as the model of before has left it."""
+    """Gradient steps, with the optimiser as the model of before has left it."""
+    # The first rows of partial_fit may not have all classes.
+    theta = problem.start(before, from_frequencies=not incremental)
     settings, stack = problem.settings, problem.stack(theta)
     state = None if before is None else before.state
     rate = settings.learning_rate_init

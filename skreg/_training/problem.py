@@ -22,7 +22,8 @@ from skreg._network.propagation import LogitsError, chunk_rows, networks_at_once
 from skreg._network.theta import Layer, Layout, initial_theta, theta_of
 from skreg._training.batches import Batches
 from skreg._training.descent import BatchSource, Place, Score, Stack
-from skreg._training.rows import Rows, Target, TrainingSet
+from skreg._training.labels import Target
+from skreg._training.rows import Rows, TrainingSet
 from skreg._training.settings import (
     Settings,
     Streams,
@@ -98,7 +99,7 @@ class Problem:
         if before is not None and before.state is not None:
             streams = streams.restored(before.state["streams"])
         starts = [0] * len(members) if starts is None else starts
-        layout = layout_of(training, hidden_units)
+        layout = Layout((training.X.shape[1], *hidden_units, training.target.n_outputs))
         return cls(members, starts, layout, lambds, keep_probs, streams, training)
 
     def __post_init__(self) -> None:
@@ -325,16 +326,12 @@ def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
     }
 
 
-def layout_of(data: Rows, hidden_units: Sequence[int]) -> Layout:
-    """The layout of a network for these rows."""
-    return Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
-
-
 def stack_size(settings: Settings, data: TrainingSet) -> int:
     """How many networks like this one may train as a stack; 1 where it does not pay."""
     if settings.solver == "lbfgs" or issparse(data.X):
         return 1
-    layout = layout_of(data, checked_by_layer(settings)[0])
+    hidden_units, _, _ = checked_by_layer(settings)
+    layout = Layout((data.X.shape[1], *hidden_units, data.target.n_outputs))
     batch_rows = rows_of_batch(settings, data.n_rows)
     most_rows = min(batch_rows, chunk_rows(layout, data.X))
     return networks_at_once(layout, most_rows, data.X.dtype)

@@ -8,18 +8,14 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils import check_array
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import validate_data
 
 from skreg._network import Array
 from skreg._training.class_weights import class_counts, class_factors, times_factors
+from skreg._training.labels import Target, check_y, infer_target
 from skreg._training.settings import Shared
-
-# Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
-_ROWS_AT_A_TIME = 2**16
 
 # The types that are computed in as they are; others become the first.
 FLOATS = (np.float64, np.float32)
@@ -33,60 +29,6 @@ class Sparse(Protocol):
 
     def tocsr(self) -> Any:
         """Such as it is in compressed rows."""
-
-
-@dataclass
-class Target:
-    """What y means: ``kind`` is 'binary', 'multiclass' or 'multilabel'.
-
-    One class only is 'multiclass' with one output, whose softmax is one everywhere.
-    """
-
-    kind: str
-    classes: Array
-
-    def __post_init__(self) -> None:
-        self.n_outputs = 1 if self.kind == "binary" else len(self.classes)
-
-    def encode(self, y: Array, name: str = "y") -> Array:
-        """Class codes (n_samples,), or label indicators (n_samples, n_labels)."""
-        if self.kind == "multilabel":
-            if y.ndim != 2 or y.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"{name} has the shape {y.shape}, but the model has "
-                    f"{len(self.classes)} labels: give the shape "
-                    f"(n_samples, {len(self.classes)})."
-                )
-            return y.astype(np.uint8, order="C")
-        if y.ndim != 1:
-            raise ValueError(
-                f"{name} has the shape {y.shape}, but the model has the classes "
-                f"{self.classes}: give the shape (n_samples,)."
-            )
-        # LabelEncoder would cast y to the dtype of the classes, "yesterday" to "yes".
-        known, unseen = set(self.classes.tolist()), set()
-        encoder = LabelEncoder()
-        encoder.classes_ = self.classes
-        codes: Array = np.empty(len(y), np.min_scalar_type(len(self.classes)))
-        for start in range(0, len(y), _ROWS_AT_A_TIME):
-            rows = slice(start, start + _ROWS_AT_A_TIME)
-            unseen |= set(y[rows].tolist()) - known
-            if not unseen:
-                codes[rows] = encoder.transform(y[rows])
-        if unseen:
-            raise ValueError(
-                f"{name} has the classes {sorted(unseen, key=str)[:10]}, which are not "
-                f"among the classes {self.classes} that the model knows. Leave those "
-                "rows out, or fit anew to rows of all classes (for partial_fit, name "
-                "them in its first call)."
-            )
-        return codes
-
-    def decode(self, decisions: Array) -> Array:
-        """Class codes (n_samples,) → classes; indicators stay what they are."""
-        if self.kind == "multilabel":
-            return decisions.astype(np.int64)
-        return self.classes[decisions.astype(np.intp)]
 
 
 def checked_rows(
@@ -138,52 +80,6 @@ def validated_as_floats(
     if rows.dtype not in FLOATS:
         rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)
     return (rows, *labels) if y else rows
-
-
-def target_of_classes(classes: Array) -> Target:
-    """The target for y of one column with these classes."""
-    return Target("binary" if len(classes) == 2 else "multiclass", classes)
-
-
-def check_y(y: Any) -> Array:
-    """y as a dense array of one column, or of label indicators."""
-    if issparse(y):
-        y = y.toarray()
-    try:
-        check_classification_targets(y)
-    except TypeError as error:
-        raise mixed_labels(y) from error
-    if type_of_target(y) == "multiclass-multioutput":
-        raise ValueError(
-            f"y has the shape {y.shape} and more than two values in a column: several "
-            "outputs of several classes are not supported. Fit one classifier for "
-            "each column, for example with sklearn.multioutput.MultiOutputClassifier."
-        )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    if y.ndim == 2 and not ((y == 0) | (y == 1)).all():
-        raise ValueError(
-            "y has two values in its columns other than 0 and 1. In a multilabel "
-            "problem, give 1 where a row has a label and 0 where it has not."
-        )
-    checked: Array = y
-    return checked
-
-
-def mixed_labels(y: Any) -> ValueError:
-    """What to say of labels that cannot be put in order."""
-    kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
-    return ValueError(
-        f"y has labels of the types {', '.join(kinds)}, which have no order among "
-        "them: give all strings, or all numbers."
-    )
-
-
-def infer_target(y: Array) -> Target:
-    """What a checked y means, where nothing is known before."""
-    if y.ndim == 2:
-        return Target("multilabel", np.arange(y.shape[1]))
-    return target_of_classes(LabelEncoder().fit(y).classes_)
 
 
 def check_weight(
@@ -417,7 +313,9 @@ def given_rows(
     """
     rows, labels = checked_rows(estimator, X, y, reset=target is None)
     data = training_set(rows, labels, sample_weight, target, estimator.class_weight)
-    held_out = held_out_rows(estimator, data, X_val, y_val, sample_weight_val)
+    held_out, validation = None, (X_val, y_val, sample_weight_val)
+    if any(each is not None for each in validation):
+        held_out = held_out_rows(estimator, data, *validation)
     return Given(rows, labels, data, held_out)
 
 
@@ -435,11 +333,6 @@ def prior_logits(target: Target, class_totals: Array, total_weight: float) -> Ar
     return logits[-target.n_outputs :]
 
 
-def given_only(**arguments: Any) -> dict[str, Any]:
-    """The arguments that are not None."""
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
 def training_set(
     X: Any,
     y: Array,
@@ -455,10 +348,9 @@ def training_set(
     given = check_weight(sample_weight, X)
     # With class weights, a class that has no weight left is an error.
     every = target is None and class_weight is not None
-    if target is None:
-        target = infer_target(y if every else with_weight(y, given))
     data = encoded_set(X, y, given, target, every_row=every)
     if class_weight is not None:
+        target = data.target
         counts = class_counts(data.y, given, len(target.classes))
         factors = class_factors(class_weight, counts, target.kind, target.classes)
         data = data.with_factors(factors)
@@ -473,19 +365,20 @@ def with_weight(y: Array, weight: Array | None) -> Array:
 
 
 def encoded_set(
-    X: Any, y: Array, weight: Array | None, target: Target, *, every_row: bool
+    X: Any, y: Array, weight: Array | None, target: Target | None, *, every_row: bool
 ) -> TrainingSet:
     """The training set without class weights; the weights are checked already.
 
     ``every_row`` says that rows of weight 0, too, are of the classes of the target.
     """
     rows = _positive_rows(weight)
-    if every_row or rows is None:
-        codes = target.encode(y)
-    else:
+    labels = y if every_row or rows is None else y[rows]
+    if target is None:
+        target = infer_target(labels)
+    codes = target.encode(labels)
+    if len(labels) < len(y):
         # The others have zeros.
-        of_rows = target.encode(y[rows])
-        codes = np.zeros((len(y), *of_rows.shape[1:]), dtype=of_rows.dtype)
+        of_rows, codes = codes, np.zeros((len(y), *codes.shape[1:]), codes.dtype)
         codes[rows] = of_rows
     return TrainingSet(X, codes, weight, weight, rows, target)
 
@@ -501,10 +394,8 @@ def held_out_rows(
     X_val: ArrayLike | Sparse | None = None,
     y_val: ArrayLike | None = None,
     sample_weight_val: ArrayLike | None = None,
-) -> TrainingSet | None:
+) -> TrainingSet:
     """The rows for validation as ``fit`` of the estimator takes them."""
-    if X_val is None and y_val is None and sample_weight_val is None:
-        return None
     if X_val is None or y_val is None:
         raise ValueError(
             "X_val and y_val go together, and sample_weight_val with them: give both, "

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._models.guards import unchanged_on_error
-from skreg._training.callbacks import Task
+from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import fit_context
 from skreg._training.fit import train
-from skreg._training.rows import given_only
 from skreg.dask._partitions import collections, rows_on_workers
 from skreg.dask._steps import RemoteProblem, forget
 

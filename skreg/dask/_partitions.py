@@ -20,15 +20,13 @@ from sklearn.utils.validation import validate_data
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._network import Array
 from skreg._training.class_weights import class_counts, class_factors
+from skreg._training.labels import Target, infer_target, mixed_labels
 from skreg._training.rows import (
-    Target,
     TrainingSet,
     check_class_weighted,
     check_total,
     checked_rows,
     encoded_set,
-    infer_target,
-    mixed_labels,
     prior_logits,
     row_weights,
     total_of,

@@ -11,7 +11,8 @@ from skreg._network.objective import Objective
 from skreg._network.theta import Layout, initial_theta
 from skreg._training.batches import Batches
 from skreg._training.early_stopping import descend
-from skreg._training.rows import check_y, infer_target, training_set
+from skreg._training.labels import check_y, infer_target
+from skreg._training.rows import training_set
 
 KINDS = ["binary", "multiclass", "multilabel"]
 KEEP_PROBS = (0.75, 0.6)

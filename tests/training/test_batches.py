@@ -25,7 +25,8 @@ from tables import (
 )
 
 from skreg._training.batches import Batches
-from skreg._training.rows import check_y, training_set
+from skreg._training.labels import check_y
+from skreg._training.rows import training_set
 
 
 @given(

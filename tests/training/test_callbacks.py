@@ -16,8 +16,14 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
+from skreg._training.callbacks import given_only
 
 callback = pytest.importorskip("sklearn.callback")
+
+
+def test_what_is_not_given_is_left_out():
+    assert given_only(a=None, b=0, c=[], d=None) == {"b": 0, "c": []}
+
 
 classifier = partial(
     small, hidden_layer_sizes=(5,), learning_rate_init=0.01, max_iter=4, lambd=1.0
