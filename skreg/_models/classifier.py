@@ -32,7 +32,12 @@ from skreg._training.constraints import fit_context
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of, warn_of_columns
 from skreg._training.fit import train
-from skreg._training.labels import Target, infer_target, target_of_classes
+from skreg._training.labels import (
+    Target,
+    infer_target,
+    plain_labels,
+    target_of_classes,
+)
 from skreg._training.problem import Before, dropout, model_attributes
 from skreg._training.rows import (
     Sparse,
@@ -384,7 +389,9 @@ class RegularizedMLPClassifier(
             types in float64. Scale the columns first, for example with
             ``StandardScaler``.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            The classes; or 0 and 1 for each label of a multilabel problem.
+            The classes; or 0 and 1 for each label of a multilabel problem. Classes are
+            strings or numbers that are whole. Integers and bools in an object column
+            are taken as such; missing labels are an error that names the row.
         sample_weight : array-like of shape (n_samples,), default=None
             The weight of each row, at least 0; None for equal weights.
         X_val : array-like of shape (n_val, n_features), default=None
@@ -575,13 +582,15 @@ class RegularizedMLPClassifier(
             # The columns of y say how many labels there are.
             return infer_target(y)
         known = getattr(self, "classes_", None)
+        if classes is not None:
+            classes = plain_labels(classes, "classes")
         if classes is None and known is None:
             raise ValueError(
                 "classes must be passed on the first call to partial_fit, and name all "
                 "classes that will ever come."
             )
         if known is None:
-            # unique_labels checks them, and may change their dtype.
+            # unique_labels checks their shape, and may change their dtype.
             unique_labels(classes)
             return infer_target(np.asarray(classes))
         if classes is not None and not np.array_equal(known, unique_labels(classes)):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
 from skreg._network import Array
-from skreg._training.labels import Target
+from skreg._training.labels import Target, plain_labels
 from skreg._training.rows import Sparse
 
 Quantity = Literal["logits", "decisions", "probabilities", "log_probabilities"]
@@ -168,3 +168,47 @@ class Predictor(ClassifierMixin):
         """
         logits = self._predicted(X, "logits")
         return logits.ravel() if logits.shape[1] == 1 else logits
+
+    def score(
+        self,
+        X: ArrayLike | Sparse,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """The accuracy: the share of the rows whose class is predicted.
+
+        In multilabel problems a row counts where all of its labels are right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their classes or labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row; None for equal weights.
+
+        Returns
+        -------
+        score : float
+            From 0 to 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``, or y has values that are no labels.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = RegularizedMLPClassifier(
+        ...     learning_rate="cosine", max_iter=50, random_state=0
+        ... ).fit(X, y)
+        >>> model.score(X, y) > 0.95
+        True
+        """
+        return float(super().score(X, plain_labels(y), sample_weight))

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skreg._network import Array
+from skreg._training.labels import plain_labels
 from skreg._training.settings import random_streams
 
 # How many times the least loss the loss of a setting may be, for its accuracy to count.
@@ -50,6 +50,12 @@ def splits_of(
                     f"{len(every_row)} rows: {error}."
                 ) from None
     return splits
+
+
+def as_scorers_take_it(y: Any) -> Any:
+    """y as it is, or an array of the numbers or bools that are objects there."""
+    labels = plain_labels(y)
+    return y if labels.dtype.kind == np.asarray(y).dtype.kind else labels
 
 
 def automatic_scorers(estimator: Any, *, raises: bool) -> Any:
@@ -117,7 +123,7 @@ class MinusLoss:
                 f"sample_weight is 0 in all of the {len(weights)} rows to be scored. "
                 "Leave rows of weight 0 out, or give other folds by cv."
             )
-        y = y.toarray() if issparse(y) else np.asarray(y)
+        y = np.asarray(plain_labels(y))
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         log_proba_of = _log_proba_of_labels if y.ndim == 2 else _log_proba_of_classes

@@ -330,6 +330,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         # An error tells what is wrong with all rows.
         known = clone(estimator)
         rows = given_rows(known, X, y, **fit_params, **validation).training
+        y = scoring.as_scorers_take_it(y)
         splits = scoring.splits_of(
             self.cv, X, y, self.random_state, routed.splitter.split
         )
@@ -421,6 +422,44 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         self.best_estimator_, self.n_iter_ = best, best.n_iter_
         if hasattr(best, "feature_names_in_"):
             self.feature_names_in_ = best.feature_names_in_
+
+    def score(self, X: ArrayLike | Sparse, y: Any = None, **params: Any) -> float:
+        """The score of the best setting on these rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Their classes or labels.
+        **params : dict
+            With metadata routing, what the scorer requests.
+
+        Returns
+        -------
+        score : float
+            By ``scorer_``, or by that of ``refit`` where there are several.
+
+        Raises
+        ------
+        NotFittedError
+            If the search is not fitted yet.
+        ValueError
+            If X is not as it was in ``fit``, or y has values that are no labels.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = RegularizedMLPClassifierCV(
+        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), random_state=0
+        ... ).fit(X, y)
+        >>> search.score(X, y) > 0.9
+        True
+        """
+        y = None if y is None else scoring.as_scorers_take_it(y)
+        return float(super().score(X, y, **params))
 
     @property
     def scorer_(self) -> Any:

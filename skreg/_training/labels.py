@@ -1,18 +1,21 @@
 """y → what it means, and the codes of its classes."""
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import type_of_target
 
 from skreg._network import Array
 
 # Labels are encoded so many at a time, since scikit-learn's encoder makes copies.
 _ROWS_AT_A_TIME = 2**16
+
+_NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 
 
 @dataclass
@@ -74,38 +77,140 @@ def target_of_classes(classes: Array) -> Target:
     return Target("binary" if len(classes) == 2 else "multiclass", classes)
 
 
-def check_y(y: Any) -> Array:
+def check_y(y: Any, name: str = "y") -> Array:
     """y as a dense array of one column, or of label indicators."""
-    if issparse(y):
-        y = y.toarray()
-    try:
-        check_classification_targets(y)
-    except TypeError as error:
-        raise mixed_labels(y) from error
-    if type_of_target(y) == "multiclass-multioutput":
+    if y is None:
+        raise ValueError(f"fit requires y to be passed, but the target {name} is None.")
+    labels: Array = check_array(
+        plain_labels(y, name), dtype=None, ensure_2d=False, input_name=name
+    )
+    kind = type_of_target(labels, input_name=name)
+    if kind.startswith("continuous"):
+        index = int(np.argmax(labels % 1 != 0))
         raise ValueError(
-            f"y has the shape {y.shape} and more than two values in a column: several "
-            "outputs of several classes are not supported. Fit one classifier for "
-            "each column, for example with sklearn.multioutput.MultiOutputClassifier."
+            f"Unknown label type: {kind}. {name} has {labels.flat[index]} in row "
+            f"{_row(labels, index)}, but classes that are floats are whole numbers. "
+            "Make strings of them; to predict quantities, take a regressor."
         )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    if y.ndim == 2 and not ((y == 0) | (y == 1)).all():
+    if kind == "multiclass-multioutput":
         raise ValueError(
-            "y has two values in its columns other than 0 and 1. In a multilabel "
+            f"{name} has the shape {labels.shape} and more than two values in a "
+            "column: several outputs of several classes are not supported. Fit one "
+            "classifier for each column, for example with "
+            "sklearn.multioutput.MultiOutputClassifier."
+        )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = column_or_1d(labels, warn=True)
+    if labels.ndim == 2 and not ((labels == 0) | (labels == 1)).all():
+        raise ValueError(
+            f"{name} has two values in its columns other than 0 and 1. In a multilabel "
             "problem, give 1 where a row has a label and 0 where it has not."
         )
-    checked: Array = y
-    return checked
+    return labels
 
 
-def mixed_labels(y: Any) -> ValueError:
-    """What to say of labels that cannot be put in order."""
-    kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
-    return ValueError(
-        f"y has labels of the types {', '.join(kinds)}, which have no order among "
-        "them: give all strings, or all numbers."
-    )
+def plain_labels(y: Any, name: str = "y") -> Any:
+    """y as an array of numbers, bools, strings or dates; objects are all strings.
+
+    Of an object array of numbers or bools it makes what numpy makes of a list of them.
+    What has no rows is left to scikit-learn to refuse.
+    """
+    try:
+        labels = np.asarray(y.toarray() if issparse(y) else y)
+    except ValueError:
+        # Rows of different lengths, which numpy takes as objects alone.
+        labels = np.asarray(y, dtype=object)
+    if labels.ndim == 0 or isinstance(y, np.matrix):
+        return y
+    # In a list with strings numpy makes strings of all the rest.
+    is_made = labels.dtype.kind == "U" and not hasattr(y, "dtype")
+    if labels.dtype.kind not in "biufmMU" or is_made:
+        objects = np.asarray(y, dtype=object)
+        types = set(map(type, objects.ravel().tolist()))
+        if all(issubclass(each, str) for each in types):
+            return labels if is_made else objects
+        if not all(issubclass(each, _NUMBERS) for each in types):
+            raise _refusal(objects, name)
+        labels = _numbers(objects, name)
+    if labels.dtype.kind in "fmM" and not (is_finite := np.isfinite(labels)).all():
+        raise _refusal(labels, name, int(np.argmin(is_finite)))
+    return labels
+
+
+def _numbers(objects: Array, name: str) -> Array:
+    """An array of the numbers or bools, if each stays what it is."""
+    numbers: Array = np.array(objects.tolist())
+    if numbers.dtype.kind in "Of":
+        # Integers may be too large for 64 bits, or for the floats beside them.
+        changed = (numbers != objects) & (objects == objects)
+        if numbers.dtype == object:
+            changed = abs(objects) >= 2**63
+        if changed.any():
+            raise _refusal(objects, name, int(np.argmax(changed)))
+    return numbers
+
+
+def _refusal(labels: Array, name: str, index: int | None = None) -> ValueError:
+    """What is wrong with the label of that index, or the first that does not fit.
+
+    Strings fit or numbers do, whichever there are more of.
+    """
+    usual = "numbers"
+    if index is None:
+        kinds = [_kind_of(label) for label in labels.flat]
+        usual = max("strings", "numbers", key=kinds.count)
+        index = next(i for i, kind in enumerate(kinds) if kind != usual)
+    label, row = labels.flat[index], _row(labels, index)
+    kind, shown = _kind_of(label), reprlib.repr(label)
+    if kind == "missing":
+        # str(pd.NA) and the like name them.
+        text = (
+            f"{name} contains {str(label).replace('nan', 'NaN')} in row {row}: a label "
+            "is missing. Leave such rows out, of X too, or give them a class of their "
+            "own."
+        )
+    elif kind == "bytes":
+        text = (
+            f"{name} has the bytes {shown} in row {row}, and scikit-learn takes no "
+            "bytes as labels. Decode them to strings."
+        )
+    elif kind not in ("strings", "numbers"):
+        text = (
+            f"{name} has {shown} of the type {kind} in row {row}, but labels are "
+            "strings, integers or bools. Make strings of them, or of several labels a "
+            "row 0 and 1 with sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    elif kind != usual:
+        text = (
+            f"{name} has {shown} in row {row}, among {usual}: strings and numbers have "
+            "no order among them. Make all labels strings, or all of them numbers."
+        )
+    else:
+        text = (
+            f"{name} contains infinity or a value too large for 64 bits in row {row}: "
+            f"{shown}. Give finite numbers, or strings."
+        )
+    return ValueError(text)
+
+
+def _row(labels: Array, index: int) -> str:
+    """Where the label with this index is."""
+    if labels.ndim == 1:
+        return str(index)
+    return "{}, column {}".format(*divmod(index, labels.shape[1]))
+
+
+def _kind_of(label: Any) -> str:
+    """'strings', 'numbers', 'missing', or the name of another type."""
+    kind = type(label).__name__
+    is_time = isinstance(label, np.datetime64 | np.timedelta64)
+    if isinstance(label, str):
+        return "strings"
+    if kind in ("NoneType", "NAType", "NaTType") or (is_time and np.isnat(label)):
+        return "missing"
+    if isinstance(label, _NUMBERS):
+        return "numbers" if label == label else "missing"
+    return "bytes" if isinstance(label, bytes) else kind
 
 
 def infer_target(y: Array) -> Target:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import validate_data
 
@@ -38,29 +38,24 @@ def checked_rows(
     *,
     reset: bool,
     dtype: Any = FLOATS,
+    name: str = "y",
 ) -> tuple[Any, Array]:
     """X and y as arrays that an estimator can be fitted to.
 
     The columns of X are noted in the estimator (``reset``), or are as they were.
     """
-    try:
-        rows, labels = validated_as_floats(
-            estimator, X, y, dtype=dtype, order="C", multi_output=True, reset=reset
-        )
-    except ValueError as error:
-        if str(error).startswith("Input contains NaN"):
-            # scikit-learn leaves the name out where y is an object array.
-            raise ValueError(f"In y: {error}") from error
-        raise
+    rows = validated_as_floats(estimator, X, dtype=dtype, order="C", reset=reset)
     if issparse(rows) and not rows.has_canonical_format:
         # Dropout of the inputs takes each stored value for one of X.
         rows = rows.copy()
         rows.sum_duplicates()
-    return rows, check_y(labels)
+    labels = check_y(y, name)
+    check_consistent_length(rows, labels)
+    return rows, labels
 
 
 def validated_as_floats(
-    estimator: Any, X: Any, *y: Any, dtype: Any = FLOATS, **check: Any
+    estimator: Any, X: Any, dtype: Any = FLOATS, **check: Any
 ) -> Any:
     """``validate_data``, without warnings of overflow, and always in a ``dtype`` given.
 
@@ -69,17 +64,16 @@ def validated_as_floats(
     """
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            found = validate_data(
-                estimator, X, *y, accept_sparse="csr", dtype=dtype, **check
+            rows = validate_data(
+                estimator, X, accept_sparse="csr", dtype=dtype, **check
             )
         except OverflowError:
             raise ValueError(
                 "X has an integer that is too large for a float. Scale its column."
             ) from None
-    rows, *labels = found if y else (found,)
     if rows.dtype not in FLOATS:
         rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)
-    return (rows, *labels) if y else rows
+    return rows
 
 
 def check_weight(
@@ -408,7 +402,7 @@ def held_out_rows(
         )
     try:
         rows, labels = checked_rows(
-            estimator, X_val, y_val, reset=False, dtype=training.X.dtype
+            estimator, X_val, y_val, reset=False, dtype=training.X.dtype, name="y_val"
         )
     except ValueError as error:
         raise ValueError(f"In X_val and y_val: {error}") from None

@@ -20,7 +20,7 @@ from sklearn.utils.validation import validate_data
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._network import Array
 from skreg._training.class_weights import class_counts, class_factors
-from skreg._training.labels import Target, infer_target, mixed_labels
+from skreg._training.labels import Target, infer_target
 from skreg._training.rows import (
     TrainingSet,
     check_class_weighted,
@@ -362,7 +362,7 @@ def rows_on_workers(
     X = np.empty((0, n_features), dtype=dtype)
     columns = X if given.columns is None else given.columns
     validate_data(estimator, columns, skip_check_array=True, reset=not goes_on)
-    target = estimator._target if goes_on else _union([s.target for s in some])
+    target = estimator._target if goes_on else _union(some)
     parts = [checked[summary.partition] for summary in some]
     parts = tasks(
         client, _encoded, parts, target=target, dtype=dtype, every_row=every_row
@@ -413,8 +413,9 @@ def _same_columns(summaries: Sequence[_Summary]) -> int:
     return first.n_features
 
 
-def _union(targets: Sequence[Target]) -> Target:
+def _union(summaries: Sequence[_Summary]) -> Target:
     """The target of all partitions, each of which may lack some of the classes."""
+    targets = [summary.target for summary in summaries]
     n_classes = {len(target.classes) for target in targets}
     if targets[0].kind == "multilabel":
         if len(n_classes) > 1:
@@ -422,12 +423,21 @@ def _union(targets: Sequence[Target]) -> Target:
                 f"The partitions of y have different numbers of labels: {n_classes}."
             )
         return targets[0]
-    classes = [target.classes for target in targets if len(target.classes)]
-    if len({c.dtype.kind in "US" for c in classes if c.dtype.kind != "O"}) > 1:
-        # numpy would make strings of the numbers.
-        classes = [c.astype(object) for c in classes]
-    labels = np.concatenate(classes)
-    try:
-        return infer_target(labels)
-    except TypeError:
-        raise mixed_labels(labels) from None
+    some = [summary for summary in summaries if len(summary.target.classes)]
+    first = some[0].target.classes
+    for summary in some[1:]:
+        classes = summary.target.classes
+        if _kind_of(classes) != _kind_of(first):
+            raise ValueError(
+                f"Partition {summary.partition} of y has classes such as "
+                f"{classes.tolist()[0]!r}, but partition {some[0].partition} such as "
+                f"{first.tolist()[0]!r}. Make all labels strings, or all of them "
+                "numbers."
+            )
+    return infer_target(np.concatenate([each.target.classes for each in some]))
+
+
+def _kind_of(classes: Array) -> str:
+    """The kinds of dtypes that have an order with this one."""
+    kind = classes.dtype.kind
+    return next(kinds for kinds in ("biuf", "UO", kind) if kind in kinds)

@@ -781,6 +781,13 @@ def test_a_worker_that_dies_does_not_lose_the_fit():
 # What is wrong is said ---------------------------------------------------------------
 
 
+def with_label(row, label):
+    """Good labels but for one."""
+    y = Y_GOOD.astype(object)
+    y[row] = label
+    return y
+
+
 def bad_partition(array, at, value):
     array = array.copy()
     array[at] = value
@@ -797,7 +804,14 @@ X_GOOD, Y_GOOD = make_data()
         (bad_partition(X_GOOD, 59, np.inf), Y_GOOD, None, "In partition 2: .*infinity"),
         (np.full((N, 4), "word"), Y_GOOD, None, "In partition 0: could not convert"),
         (X_GOOD, Y_GOOD + 0.5 * (np.arange(N) == 25), None, "In partition 1: .*label"),
-        (X_GOOD, np.where(np.arange(N) == 25, np.nan, Y_GOOD), None, "In partition 1"),
+        (
+            X_GOOD,
+            with_label(25, np.nan),
+            None,
+            r"In partition 1: y contains NaN .* 5:",
+        ),
+        (X_GOOD, with_label(45, None), None, r"In partition 2: y contains None .* 5:"),
+        (X_GOOD, with_label(25, "a"), None, "In partition 1: y has 'a' in row 5, amon"),
         (X_GOOD, Y_GOOD, -1.0 * (np.arange(N) == 45), "In partition 2: Negative"),
         (X_GOOD, Y_GOOD, np.where(np.arange(N) == 5, np.nan, 1), "In partition 0: "),
         (X_GOOD, Y_GOOD, np.zeros(N), "sample_weight add up to 0"),
@@ -827,7 +841,7 @@ def test_labels_without_an_order_raise():
         da.from_delayed(part.to_delayed()[0], shape=(30,), dtype=object)
         for part in parts
     ]
-    with pytest.raises(ValueError, match="types int, str, which have no order"):
+    with pytest.raises(ValueError, match=r"Partition 1 of y has .* partition 0 suc"):
         skreg.dask.fit(make_model(), in_chunks(X_GOOD, 30), da.concatenate(blocks))
 
 

@@ -62,7 +62,7 @@ def test_a_table_of_sparse_bools_is_of_floats():
         rows = validated_as_floats(BaseEstimator(), frame, dtype=dtype)
         assert rows.dtype == expected
         assert_array_equal(sparse.csr_array(rows).toarray(), [[1], [0], [1]])
-        X, y = validated_as_floats(BaseEstimator(), frame, [0, 1, 1], dtype=dtype)
+        X, y = checked_rows(BaseEstimator(), frame, [0, 1, 1], reset=True, dtype=dtype)
         assert X.dtype == expected
         assert_array_equal(y, [0, 1, 1])
 
@@ -364,12 +364,19 @@ def test_values_that_a_sparse_table_stores_twice_are_added_in_a_copy():
 
 def test_nan_among_labels_is_said_to_be_in_y():
     y = np.array(["a", np.nan, "b"], dtype=object)
-    with pytest.raises(ValueError, match=r"^In y: Input contains NaN"):
+    with pytest.raises(ValueError, match=r"^y contains NaN in row 1: "):
         checked_rows(Stopping(), numbered_rows(3), y, reset=True)
     X = numbered_rows(3)
     X[0, 0] = np.nan
     with pytest.raises(ValueError, match=r"^Input X contains NaN"):
         checked_rows(Stopping(), X, [0, 1, 0], reset=True)
+
+
+def test_y_has_to_be_there_and_as_long_as_x():
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        checked_rows(Stopping(), numbered_rows(3), None, reset=True)
+    with pytest.raises(ValueError, match=r"numbers of samples: \[3, 2\]"):
+        checked_rows(Stopping(), numbered_rows(3), [0, 1], reset=True)
 
 
 def fitted_to(data, **settings):
@@ -387,6 +394,8 @@ def fitted_to(data, **settings):
         ({"X_val": [[1, 2, 3]], "sample_weight_val": [1]}, "go together"),
         ({"X_val": [[1, 2, np.nan]], "y_val": [1]}, "^In X_val and y_val: .*NaN"),
         ({"X_val": [[1, 2]], "y_val": [1]}, "^In X_val and y_val: .*2 features"),
+        ({"X_val": [[1, 2, 3]], "y_val": [None]}, ": y_val contains None in row 0"),
+        ({"X_val": [[1, 2, 3]], "y_val": [0.5]}, r"y_val has 0\.5 in row 0"),
         ({"X_val": [[1, 2, 3]], "y_val": [7]}, r"^y_val has the classes \[7\]"),
         (
             {"X_val": [[1, 2, 3]], "y_val": [1], "sample_weight_val": [-1]},

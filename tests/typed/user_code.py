@@ -79,6 +79,7 @@ def classifier(X: Array, y: Array) -> None:
     assert_type(model.predict_proba(X), Array)
     assert_type(model.predict_log_proba(X), Array)
     assert_type(model.decision_function(X), Array)
+    assert_type(model.score(X, y), float)
     assert_type(model.sample_proba(X, n_samples=2, random_state=0), Array)
     assert_type(model.input_gradients(X, target=1), Array)
     assert_type(model.n_iter_, int)
