@@ -5,6 +5,7 @@ import tracemalloc
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 import sklearn
@@ -18,6 +19,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
+
+from skreg import RegularizedMLPClassifierCV, RegularizedMLPEnsemble
 
 classifier = partial(
     small,
@@ -89,6 +92,25 @@ def test_a_class_whose_weight_sums_to_zero_raises(iris):
         classifier(class_weight="balanced").fit(X, y, sample_weight=(y != 2) * 1.0)
     with pytest.raises(ValueError, match="class_weight"):
         classifier(class_weight={0: 1, 1: -2, 2: 1}).fit(X, y)
+
+
+NO_DICTS = [[1.0, 3.0], (1.0, 3.0), np.array([1.0, 3.0]), [], pd.Series([1.0, 3.0])]
+
+
+@pytest.mark.parametrize("class_weight", NO_DICTS, ids=repr)
+def test_class_weight_without_classes_is_refused_by_all(class_weight):
+    """With a dict of these classes, in place of other weights in silence."""
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    y = np.where(np.arange(20) % 2, "yes", "no")
+    model = classifier(class_weight=class_weight)
+    search = RegularizedMLPClassifierCV((1.0,), (1.0,), class_weight=class_weight)
+    yes = 3.0 if len(class_weight) else 1.0
+    text = f"^class_weight=.*class_weight={{'no': 1.0, 'yes': {yes}}}"
+    for each in (model, search, RegularizedMLPEnsemble(model, 2)):
+        with pytest.raises(ValueError, match=text):
+            each.fit(X, y)
+    with pytest.raises(ValueError, match=text):
+        model.partial_fit(X, y, classes=["no", "yes"])
 
 
 def test_class_weights_times_sample_weights_must_be_finite(iris):

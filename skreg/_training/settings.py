@@ -55,7 +55,9 @@ Auto = Literal["auto"]
 Numbers = Annotated[Sequence[float] | Array, "array-like"]
 Sizes = Annotated[Sequence[int] | Array, "array-like"] | Count
 BatchSize = Literal["auto", "full"] | Count
-ClassWeight = Literal["balanced"] | dict[Any, float] | list[dict[Any, float]] | None
+# The list is "array-like", so that arrays of numbers, too, learn how the dict looks.
+DictOfEach = Annotated[list[dict[Any, float]], "array-like"]
+ClassWeight = Literal["balanced"] | dict[Any, float] | DictOfEach | None
 RandomState = Annotated[int | np.random.RandomState | None, "random_state"]
 ScorerName = Annotated[str, StrOptions({"loss", *get_scorer_names()})]
 Scoring = ScorerName | Callable[..., float] | None

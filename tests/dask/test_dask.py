@@ -914,8 +914,10 @@ def test_other_estimators_and_settings_raise():
         skreg.dask.fit(make_model(max_iter=0), X, y)
     with pytest.raises(ValueError, match=r"keep_prob=0\.5 does not go with solver"):
         skreg.dask.fit(make_model(solver="lbfgs", keep_prob=0.5), X, y)
-    with pytest.raises(ValueError, match=r"The classes, .* are not in class_weight"):
+    with pytest.raises(ValueError, match=r"class_weight=.*\[7\] are not among the c"):
         skreg.dask.fit(make_model(class_weight={7: 1.0, 0: 2.0}), X, y)
+    with pytest.raises(ValueError, match=r"class_weight=\[1\.0, 3\.0\]: .*=\{0: 1\.0"):
+        skreg.dask.fit(make_model(class_weight=[1.0, 3.0]), X, y)
 
 
 def test_classes_unknown_to_a_warm_start_raise():

@@ -1678,7 +1678,7 @@ BAD = {
     "hidden_layer_sizes": [((5, 0), r"hidden_layer_sizes=\(5, 0\)")],
     "max_iter": [(0, "'max_iter' parameter")],
     "solver": [("newton", "'solver' parameter")],
-    "class_weight": [({7: 2.0}, "not in class_weight")],
+    "class_weight": [({7: 2.0}, r"class_weight=.*\[7\] are not among the classes")],
 }
 
 

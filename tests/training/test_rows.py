@@ -1,6 +1,7 @@
 """The training set: labels, weights and the validation split."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -242,6 +243,8 @@ def test_classes_have_the_weights_that_they_are_given():
         ({"a": 0}, [[2, 1, 1]] * 2, "class 'a' has the weight 0"),
         ({"b": -1}, [[2, 1, 1]] * 2, "class 'b' has the weight -1"),
         ({"c": np.inf}, [[2, 1, 1]] * 2, "class 'c' has the weight inf"),
+        ({"c": "3"}, [[2, 1, 1]] * 2, "class 'c' has the weight '3'"),
+        ({"b": None}, [[2, 1, 1]] * 2, "class 'b' has the weight None"),
         ({"c": 1}, [[2, 1, 1], [2, 0, 1]], r"class 'b' .* total weight of 0\.0\."),
         ("balanced", [[2, 1, 1], [2, 1, 0]], r"class 'c' .* total weight of 0\.0\."),
         ("balanced", [[2, 1, 1], [2, 1, 1e-310]], "class .c. .* weight of 1e-310"),
@@ -252,11 +255,87 @@ def test_a_class_without_a_weight_is_refused(given, counts, message):
         factors_of(given, np.array([counts], dtype=float), THREE)
 
 
-@pytest.mark.parametrize("given", [{0: 1, 1: 2}, [{0: 1}], [{0: 1}] * 3])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {0: 1, 1: 2},
+        [{0: 1}],
+        [{0: 1}] * 3,
+        [],
+        [1.0, 3.0],
+        np.array([1.0, 3.0]),
+        [{0: 1}, 3.0],
+        ["heavy", {0: 1}],
+        "heavy",
+        2.0,
+    ],
+    ids=str,
+)
 def test_labels_want_a_dict_each(given):
     counts = np.array([[[1, 2], [4, 3.0]], [[3, 1], [7, 1.0]]])
-    with pytest.raises(ValueError, match=r"for 2 labels, give 'balanced' or a list"):
+    with pytest.raises(ValueError, match=r"for 2 labels, give 'balanced' or a list of"):
         factors_of(given, counts, LABELS_OF_TWO)
+
+
+def test_labels_take_any_sequence_of_dicts_none_and_balanced():
+    counts = np.array([[[1, 2], [4, 3.0]], [[3, 1], [7, 1.0]]])
+    found = factors_of(("balanced", None), counts, LABELS_OF_TWO)
+    assert_allclose(found, [[7 / 2 / 4, 7 / 2 / 3], [1, 1]])
+    assert_array_equal(
+        factors_of(({0: 2}, {}), counts, LABELS_OF_TWO), [[2, 1], [1, 1]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "example"),
+    [
+        ([2, 3.5, 1], "[2, 3.5, 1]", "{'a': 2.0, 'b': 3.5, 'c': 1.0}"),
+        ((2, 3, 1), "(2, 3, 1)", "{'a': 2.0, 'b': 3.0, 'c': 1.0}"),
+        (np.array([2, 3, 1]), "[2, 3, 1]", "{'a': 2.0, 'b': 3.0, 'c': 1.0}"),
+        (pd.Series([2, 3, 1]), "[2, 3, 1]", "{'a': 2.0, 'b': 3.0, 'c': 1.0}"),
+        ([2, 3], "[2, 3]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        ([], "[]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        (["2", "3", "1"], "['2', '3', '1']", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        ([{"a": 2}], "[{'a': 2}]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        ("heavy", "'heavy'", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        (np.array(3.0), "3.0", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+    ],
+    ids=str,
+)
+def test_one_output_wants_a_dict_and_sees_how_it_looks(given, shown, example):
+    counts = np.array([[[2, 1, 1]] * 2], dtype=float)
+    text = (
+        f"class_weight={shown}: give 'balanced' or a dict with the classes, such as "
+        f"class_weight={example}."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        factors_of(given, counts, THREE)
+
+
+def test_of_many_classes_the_first_are_shown():
+    target = target_of_classes(np.arange(100))
+    text = r"=\[1, 1, 1, 1, 1, 1, \.\.\.\]: .*=\{0: 1\.0, .*4: 1\.0, \.\.\.\}\.$"
+    with pytest.raises(ValueError, match=text):
+        factors_of([1] * 100, np.ones((1, 2, 100)), target)
+
+
+@pytest.mark.parametrize(
+    ("given", "unknown"),
+    [({"d": 2, "a": 1}, "['d']"), ({0: 1, 1: 2, 2: 3}, "[0, 1, 2]")],
+)
+def test_classes_that_there_are_not_are_named(given, unknown):
+    text = (
+        f"{unknown} are not among the classes. Give {{'a': 1.0, 'b': 1.0, 'c': 1.0}}, "
+        "with your weights."
+    )
+    with pytest.raises(ValueError, match=f"^class_weight={{.*}}: {re.escape(text)}$"):
+        factors_of(given, np.ones((1, 2, 3)), THREE)
+
+
+def test_classes_of_other_rows_may_have_weights_where_all_of_these_do():
+    """A fold may lack a class."""
+    given = {"a": 2, "b": 3, "c": 4, "d": 5}
+    assert_array_equal(factors_of(given, np.ones((1, 2, 3)), THREE), [[2, 3, 4]])
 
 
 def test_a_row_counts_by_its_weight_times_that_of_its_class():
