@@ -145,8 +145,8 @@ class Predictor(ClassifierMixin):
         Returns
         -------
         logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            For two classes (n_samples,), the logit of ``classes_[1]``; otherwise one
-            column for each class or label.
+            For two classes (n_samples,), the logit of ``classes_[1]``; for one class
+            (n_samples,) too, zeros; otherwise one column for each class or label.
 
         Raises
         ------
