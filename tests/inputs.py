@@ -707,6 +707,9 @@ def time_limit(seconds):
 MAY_WARN = [
     (ConvergenceWarning, ""),
     (UserWarning, "columns of X have magnitudes far from 1"),
+    (UserWarning, "The regularisation outweighs so few rows"),
+    (UserWarning, "The weights of the rows have a mean of"),
+    (UserWarning, "nothing, since"),
     (DataConversionWarning, ""),
     (UndefinedMetricWarning, ""),
     (FitFailedWarning, ""),
@@ -828,6 +831,20 @@ def promises(where, **inputs):
             raise Broken("changed input", where, name)
     if failure is not None:
         raise Documented(f"{where}: {failure}") from failure
+
+
+@contextmanager
+def refuses(where):
+    """A call within ends in a clear error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ValueError as error:
+        if not is_clear(error):
+            raise Broken("wrong error", where, str(error)) from error
+    else:
+        raise Broken("wrong model", where, "no error")
 
 
 def must(truth, where, text):
@@ -967,7 +984,9 @@ def check_more_predictions(model, case, X, rows):
         must_be_finite([logits], "decision_function", "a logit")
     shape = (X.n_rows,) if n_outputs == 1 else (X.n_rows, n_outputs)
     must(logits.shape == shape, "decision_function", f"the shape {logits.shape}")
-    with promises("sample_proba", X=rows):
+    kept = np.append(model.keep_prob, model.input_keep_prob)
+    drops = (np.rint(65536 * kept) < 65536).any()
+    with promises("sample_proba", X=rows) if drops else refuses("sample_proba"):
         draws = model.sample_proba(rows, n_samples=2, random_state=0)
         must(len(draws) == 2, "sample_proba", f"{len(draws)} draws")
         for draw in draws:

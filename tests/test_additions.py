@@ -451,12 +451,15 @@ def test_sample_proba_goes_by_chunks(iris):
     assert peak - samples.nbytes < 64e6
 
 
-def test_sample_proba_without_dropout_is_predict_proba(iris):
+# The last is rounded to 1, as all are to multiples of 1/65536.
+@pytest.mark.parametrize("keep_prob", [1.0, (1.0, 1.0), 1 - 1e-6])
+def test_sample_proba_where_nothing_drops_out_is_refused(iris, keep_prob):
     X, y = iris
-    model = classifier().fit(X, y)
-    samples = model.sample_proba(X, n_samples=3)
-    for sample in samples:
-        np.testing.assert_array_equal(sample, model.predict_proba(X))
+    model = classifier(keep_prob=keep_prob).fit(X, y)
+    why = r"keep_prob=.* and input_keep_prob=1\.0 drop nothing.*use predict_proba"
+    with pytest.raises(ValueError, match=why):
+        model.sample_proba(X)
+    assert model.set_params(input_keep_prob=0.9).sample_proba(X).std(axis=0).max() > 0
 
 
 def test_sample_proba_leaves_the_global_stream_alone(iris):

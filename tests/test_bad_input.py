@@ -273,6 +273,7 @@ def test_what_does_not_fit_together(parameters, why):
 
 # Newer versions of scikit-learn say so of 120 classes in 120 rows.
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
+@pytest.mark.filterwarnings("ignore:validation_fraction=.* does nothing")
 @pytest.mark.parametrize("fraction", [0, 0.0, 1e-9, 0.999])
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_auto_never_wants_rows_that_are_not_there(kind, fraction):
@@ -352,6 +353,7 @@ def test_an_unknown_parameter():
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:n_validation_splits=.* does nothing")
 def test_the_ends_of_the_ranges_are_good(name, value):
     X, y = make_data()
     estimator = small(solver="sgd", **{name: value}).fit(X, y)

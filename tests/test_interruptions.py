@@ -107,7 +107,7 @@ def after_epochs(model, n_epochs):
         clone(model).set_params(scoring=see, max_iter=1).fit(X, Y)
         validation = dict(zip(("X_val", "y_val"), seen[0], strict=True))
         rows = ~np.isin(X[:, 0], validation["X_val"][:, 0])
-        model.set_params(n_validation_splits=1)
+        model.set_params(n_validation_splits=1, validation_fraction=0.1)
     model.set_params(max_iter=n_epochs, early_stopping_refit=False)
     return model.fit(X[rows], Y[rows], **validation)
 

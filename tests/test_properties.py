@@ -384,7 +384,9 @@ def rows():
 def test_logits_that_overflow_are_refused(rows, method, container):
     X, y = rows
     large = container(np.array([[1.0, 2.0, 3.0], [0.0, -3.4e38, 3.4e38]], np.float32))
-    model = RegularizedMLPClassifier(3, activation="identity", random_state=0)
+    model = RegularizedMLPClassifier(
+        3, activation="identity", keep_prob=0.9, random_state=0
+    )
     model.fit(X, y).coefs_[0] *= 100
     with pytest.raises(ValueError, match=r"row 1 of X, .* float32: .* is 3\.4e\+38"):
         getattr(model, method)(large)

@@ -22,18 +22,18 @@ from sklearn.utils.validation import _check_method_params
 
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._network import Array
+from skreg._training.advice import PenaltyWarning, RowsWarning, silent
 from skreg._training.descent import Result
-from skreg._training.diagnosis import warn_of, without_advice
+from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
-from skreg._training.labels import Target
-from skreg._training.rows import given_rows
+from skreg._training.rows import TrainingSet, given_rows
 
 check_method_params = _check_method_params
 insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 
 
-@without_advice()
+@silent(RowsWarning, PenaltyWarning)
 def fit_and_score(
     estimator: RegularizedMLPClassifier,
     X: Any,
@@ -117,18 +117,21 @@ def _fit_together(
         model.__dict__.update(features)
     found = train(models, rows.training, rows.validation)
     return [
-        partial(_end_fit, model, result, rows.training.target)
+        partial(_end_fit, model, result, rows.training)
         for model, result in zip(models, found, strict=True)
     ]
 
 
 def _end_fit(
-    model: RegularizedMLPClassifier, result: Result, target: Target, *_: Any, **__: Any
+    model: RegularizedMLPClassifier,
+    result: Result,
+    rows: TrainingSet,
+    *_: Any,
+    **__: Any,
 ) -> RegularizedMLPClassifier:
     """What ``fit`` does after training; it needs none of scikit-learn's arguments."""
     if result.failure is not None:
         raise result.failure
-    model._keep_fit(result, target)
-    # Of the columns the refit tells.
-    warn_of(model, result, None, stacklevel=3)
+    model._keep_fit(result, rows.target)
+    warn_of_result(model, result, rows)
     return model

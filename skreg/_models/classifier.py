@@ -19,6 +19,7 @@ from skreg._models.predictor import Predictor, Quantity
 from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.activations import ACTIVATIONS
+from skreg._network.dropout import drops_nothing
 from skreg._network.loss import OUTPUTS, Output
 from skreg._network.propagation import (
     Workspace,
@@ -27,10 +28,16 @@ from skreg._network.propagation import (
     of_all_rows,
 )
 from skreg._network.theta import Layer
+from skreg._training.advice import (
+    columns_text,
+    warn_of_fit,
+    warn_of_rows,
+    weights_text,
+)
 from skreg._training.callbacks import CallbackSupport, Task, given_only
 from skreg._training.constraints import fit_context
 from skreg._training.descent import Result
-from skreg._training.diagnosis import warn_of, warn_of_columns
+from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
 from skreg._training.labels import (
     Target,
@@ -40,6 +47,7 @@ from skreg._training.labels import (
 )
 from skreg._training.problem import Before, dropout, model_attributes
 from skreg._training.rows import (
+    Rows,
     Sparse,
     checked_rows,
     given_rows,
@@ -426,7 +434,9 @@ class RegularizedMLPClassifier(
         ConvergenceWarning
             If ``max_iter`` ends the training; ``converged_`` is then False.
         UserWarning
-            If columns of X are not scaled; where both hold, the first says both.
+            If columns of X are not scaled, if weights have a mean far from 1, so that
+            ``lambd`` is much stronger or weaker, or if parameters of early stopping
+            were set and do nothing; and if the penalty outweighs fewer than 50 rows.
 
         Examples
         --------
@@ -460,7 +470,9 @@ class RegularizedMLPClassifier(
             ).begin()
             (result,) = train([self], rows, given.validation, before, task=task)
             self._keep_fit(result, rows.target)
-        self._end_fit(result, task, rows if before is None else None)
+        self._end_fit(result, task, rows)
+        if before is None:
+            warn_of_fit(self, rows, given.validation)
         return self
 
     def _keep_fit(self, result: Result, target: Target) -> None:
@@ -474,17 +486,12 @@ class RegularizedMLPClassifier(
             self.best_n_iter_ = result.n_epochs
             self.best_loss_ = min(result.loss_curve, default=result.loss)
 
-    def _end_fit(
-        self, result: Result, task: Task, new: Any, stacklevel: int = 4
-    ) -> None:
-        """Raise an interrupt again; close the task; warn of what went badly.
-
-        ``new`` are rows whose columns have not been looked at yet, if there are any.
-        """
+    def _end_fit(self, result: Result, task: Task, rows: Rows) -> None:
+        """Raise an interrupt again; close the task; warn of what went badly."""
         if result.interrupt is not None:
             raise result.interrupt from None
         task.end(reconstruction_attributes={})
-        warn_of(self, result, new, stacklevel)
+        warn_of_result(self, result, rows)
 
     @available_if_incremental
     @fit_context(prefer_skip_nested_validation=True)
@@ -565,7 +572,8 @@ class RegularizedMLPClassifier(
         if result.interrupt is not None:
             raise result.interrupt from None
         if not goes_on:
-            warn_of_columns(self, data, stacklevel=3)
+            weights = weights_text(data, "lambd", [self.lambd])
+            warn_of_rows(columns_text(self, data), weights)
         return self
 
     @property
@@ -658,7 +666,7 @@ class RegularizedMLPClassifier(
 
         Monte-Carlo dropout (Gal and Ghahramani 2016): the spread of the samples is a
         measure of the model's uncertainty. The masks follow ``keep_prob`` and
-        ``input_keep_prob``; where both are 1 all samples are alike.
+        ``input_keep_prob``, of which one must be below 1.
 
         Parameters
         ----------
@@ -683,7 +691,8 @@ class RegularizedMLPClassifier(
             If ``n_samples`` is not an integer.
         ValueError
             If ``n_samples`` is below 1, ``random_state`` is not one, or ``keep_prob``,
-            which is read at this call, does not fit the layers.
+            which is read at this call, does not fit the layers or, with
+            ``input_keep_prob``, drops nothing.
 
         References
         ----------
@@ -708,6 +717,12 @@ class RegularizedMLPClassifier(
         n_samples = check_scalar(n_samples, "n_samples", Integral, min_val=1)
         hidden_units = tuple(len(layer.b) for layer in layers[:-1])
         keep_probs = keep_prob_by_layer(self.keep_prob, hidden_units)
+        if drops_nothing([*keep_probs, self.input_keep_prob]):
+            raise ValueError(
+                f"keep_prob={self.keep_prob!r} and input_keep_prob="
+                f"{self.input_keep_prob!r} drop nothing, so that all samples would be "
+                "alike. Fit with keep_prob below 1, or use predict_proba."
+            )
         streams = random_streams(random_state)
         drop = dropout(self, keep_probs, hidden_units, streams, rows.dtype)
         activation = ACTIVATIONS[self.activation]

@@ -21,10 +21,11 @@ from skreg._models.predictor import Predictor, Quantity
 from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.loss import OUTPUTS
+from skreg._training.advice import warn_of_fit
 from skreg._training.callbacks import CallbackSupport, Task, given_only
 from skreg._training.constraints import HasMethods, fit_context
 from skreg._training.descent import Result
-from skreg._training.diagnosis import warn_of
+from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
 from skreg._training.labels import Target
 from skreg._training.problem import stack_size
@@ -160,7 +161,7 @@ class RegularizedMLPEnsemble(
         ConvergenceWarning
             If ``max_iter`` ends the training of a network.
         UserWarning
-            If columns of X are not scaled.
+            As :meth:`RegularizedMLPClassifier.fit`, once for all networks.
 
         Examples
         --------
@@ -197,9 +198,10 @@ class RegularizedMLPEnsemble(
                     setattr(self, name, getattr(first, name))
             self.n_iter_ = max(network.n_iter_ for network in networks)
         task.end(reconstruction_attributes={})
-        # One warning for all: of a network that has not converged, if there is one.
-        worst = min(results, key=lambda result: result.converged)
-        warn_of(first, worst, given.training, stacklevel=3)
+        # One warning for all: of a network that went badly, if there is one.
+        worst = max(results, key=lambda each: (not each.converged, each.outweighed))
+        warn_of_result(first, worst, given.training)
+        warn_of_fit(first, given.training, given.validation)
         return self
 
     @property

@@ -312,6 +312,7 @@ def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
     """Parameters for ours that mean what those of the ``MLPClassifier`` do."""
     batch_size = _THEIR_AUTO if mlp.batch_size == "auto" else mlp.batch_size
     n_batches = _n_batches(_rows_of_their_epoch(mlp), batch_size)
+    stops_early = bool(mlp.early_stopping) and solver != "lbfgs"
     return {
         **clone(mlp).get_params(),
         "hidden_layer_sizes": tuple(len(b) for b in mlp.intercepts_[:-1]),
@@ -320,10 +321,10 @@ def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
         # Schedules are for 'sgd' alone there, and early stopping not for 'lbfgs'. It
         # watches the accuracy, and the rows set aside stay so.
         "learning_rate": mlp.learning_rate if solver == "sgd" else "constant",
-        "early_stopping": bool(mlp.early_stopping) and solver != "lbfgs",
+        "early_stopping": stops_early,
         "early_stopping_refit": False,
         "n_validation_splits": 1,
-        "scoring": "accuracy",
+        "scoring": "accuracy" if stops_early else "loss",
         "averaging": 0.0,
     }
 

@@ -36,12 +36,25 @@ from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.activations import ActivationName
 from skreg._training import settings
+from skreg._training.advice import (
+    RowsWarning,
+    columns_text,
+    idle_text,
+    silent,
+    warn_of_rows,
+    weights_text,
+)
 from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
-from skreg._training.diagnosis import warn_of_columns, without_advice
 from skreg._training.problem import stack_size
-from skreg._training.rows import Sparse, given_rows
-from skreg._training.settings import Scoring, Shared, declared, with_parameters
+from skreg._training.rows import Rows, Sparse, given_rows
+from skreg._training.settings import (
+    Scoring,
+    Settings,
+    Shared,
+    declared,
+    with_parameters,
+)
 
 Grid = Annotated[Sequence[float | Sequence[float]] | Array, "array-like"]
 _OF_SEARCH = GridSearchCV._parameter_constraints
@@ -304,7 +317,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         ConvergenceWarning
             If ``max_iter`` ends the training of a network.
         UserWarning
-            If columns of X are not scaled.
+            As :meth:`RegularizedMLPClassifier.fit`, once for all networks; of the
+            penalty only for those fitted to all rows.
 
         Examples
         --------
@@ -329,7 +343,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         estimator = clone(self.estimator)
         # An error tells what is wrong with all rows.
         known = clone(estimator)
-        rows = given_rows(known, X, y, **fit_params, **validation).training
+        rows = given_rows(known, X, y, **fit_params, **validation)
         y = scoring.as_scorers_take_it(y)
         splits = scoring.splits_of(
             self.cv, X, y, self.random_state, routed.splitter.split
@@ -340,7 +354,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             task,
             grid,
             splits,
-            stack_size(known, rows),
+            stack_size(known, rows.training),
             estimator=estimator,
             X=X,
             y=y,
@@ -355,8 +369,16 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             if self.refit:
                 self._refit(clone(estimator), task, X, y, **fit_params, **validation)
         task.end()
-        warn_of_columns(known, rows, stacklevel=3)
+        self._warn(known, rows.training, rows.validation)
         return self
+
+    def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
+        """Say once what each of the fits would say of the rows."""
+        warn_of_rows(
+            columns_text(network, training),
+            weights_text(training, "lambds", self.lambds),
+            idle_text(network, training, validation, "early_stopping_scoring"),
+        )
 
     def _evaluated(
         self,
@@ -416,7 +438,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         if self.n_refits > 1:
             best = RegularizedMLPEnsemble(best, self.n_refits)
         start = time.time()
-        with task.of_refit(best), without_advice():
+        with task.of_refit(best), silent(RowsWarning):
             best.fit(X, y, **given)
         self.refit_time_ = time.time() - start
         self.best_estimator_, self.n_iter_ = best, best.n_iter_

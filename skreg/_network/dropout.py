@@ -128,6 +128,11 @@ class InputMasks:
         np.multiply(kept, self._scale, out=D)
 
 
+def drops_nothing(keep_probs: ArrayLike) -> bool:
+    """Whether every value is kept, those of ``keep_prob`` being rounded."""
+    return bool((_kept(keep_probs) == 65536).all())
+
+
 def _kept(keep_prob: ArrayLike) -> Array:
     """How many of the 65536 integers keep a unit: at least one."""
     kept: Array = np.maximum(1, np.rint(65536 * np.asarray(keep_prob, dtype=float)))

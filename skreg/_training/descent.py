@@ -63,7 +63,8 @@ class Result:
     the last. ``best_epoch`` counts from 1. ``stopped`` says that a callback ended the
     training. ``interrupt`` is a KeyboardInterrupt that did: all else is as it was after
     the last complete epoch. ``diverged`` says that it led nowhere, and ``failure`` has
-    the error to raise. ``refit`` says that the validation scores are those of trainings
+    the error to raise. ``outweighed`` says that the penalty has left nothing of the
+    network. ``refit`` says that the validation scores are those of trainings
     before this one, which is on all rows. ``layers`` are views of ``theta``, and
     ``state`` is what a later training goes on from.
     """
@@ -85,6 +86,7 @@ class Result:
     interrupt: KeyboardInterrupt | None = None
     diverged: DivergedError | None = None
     failure: ValueError | None = None
+    outweighed: bool = False
     refit: bool = False
     layers: tuple[Layer, ...] = ()
     state: dict[str, Any] | None = None

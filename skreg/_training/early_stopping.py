@@ -120,7 +120,7 @@ def rounds_of(problem: Problem, validation: Rows | None) -> list[Problem]:
     settings, data = problem.settings, problem.training
     if validation is not None:
         return [replace(problem, validation=validation)]
-    if not _sets_rows_aside(settings, data):
+    if not sets_rows_aside(settings, data):
         return [problem]
     n_validation = validation_rows(data.strata(), settings.validation_fraction)
     n_splits = _n_splits(problem, n_validation)
@@ -140,7 +140,7 @@ def stops_early_for_sure(settings: Shared) -> bool:
     return settings.early_stopping != "auto" and bool(settings.early_stopping)
 
 
-def _sets_rows_aside(settings: Settings, data: Rows) -> bool:
+def sets_rows_aside(settings: Settings, data: Rows) -> bool:
     """Whether ``early_stopping`` takes rows of these for validation."""
     if settings.early_stopping != "auto":
         return stops_early_for_sure(settings)
@@ -170,7 +170,7 @@ def _n_splits(problem: Problem, n_validation: Array) -> int:
     """``n_validation_splits`` as a number; 'auto' is enough for rows to judge by."""
     settings, data = problem.settings, problem.training
     n_splits = settings.n_validation_splits
-    if _wants_refit(settings, data):
+    if wants_refit(settings, data):
         if n_splits != "auto":
             return int(n_splits)
         enough = math.ceil(_ROWS_TO_JUDGE_BY / int(n_validation.sum()))
@@ -193,10 +193,10 @@ def _n_splits(problem: Problem, n_validation: Array) -> int:
 def trains_again(rounds: Sequence[Problem], whole: Problem) -> bool:
     """Whether a training on all rows is to follow those of the rounds."""
     is_part = rounds[0].training is not whole.training
-    return is_part and _wants_refit(whole.settings, whole.training)
+    return is_part and wants_refit(whole.settings, whole.training)
 
 
-def _wants_refit(settings: Settings, data: Rows) -> bool:
+def wants_refit(settings: Settings, data: Rows) -> bool:
     """Whether ``early_stopping_refit`` wants a training on all rows of ``data``."""
     if settings.warm_start:
         # The next call would judge by rows that this one has trained on.

@@ -12,7 +12,7 @@ import numpy as np
 from skreg._training import early_stopping
 from skreg._training.callbacks import Epochs, Task
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
-from skreg._training.diagnosis import failure_of
+from skreg._training.diagnosis import failure_of, judged
 from skreg._training.early_stopping import Plateau
 from skreg._training.lbfgs import LBFGS
 from skreg._training.problem import Before, Problem, model_attributes
@@ -80,8 +80,10 @@ def train(
         try:
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
-            if not again or first[0].stopped:
+            if incremental:
                 return first
+            if not again or first[0].stopped:
+                return judged(splits[0].problem, first)
             others = [split.results() for split in splits[1:]]
             # Their memory is for the training on all rows.
             splits.clear()
@@ -110,7 +112,8 @@ def _trained_on_all_rows(
             print(f"All rows, {n_epochs[0]} iterations")
         last.report_to(None)
     early_stopping.descend([last.solver], plateaus)
-    for number, result in zip(agreed, last.results(), strict=True):
+    results = judged(problem, last.results())
+    for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]
         found[number] = early_stopping.joined(result, of_network, agreed[number])
     return found

@@ -221,16 +221,25 @@ class Problem:
             self.training, self.batch_rows, chunk_rows=self.chunk_rows, generator=order
         )
 
+    def minus_loss(self, objective: Objective, rows: Rows) -> Score:
+        """Minus the loss of the rows at the objective's θ, without penalty and dropout.
+
+        It has all networks of a stack, whatever the places are.
+        """
+        assert isinstance(rows, TrainingSet)
+        n_networks = math.prod(objective.theta.shape[:-1])
+        chunk = chunk_rows(objective.layout, rows.X, n_networks)
+        batches = Batches(rows, rows.n_rows, chunk_rows=chunk)
+        return partial(_minus_loss, objective, batches)
+
     def score(self, objective: Objective, rows: Rows | None) -> Score | None:
         """The score of the rows at the objective's θ: minus the loss, or a scorer's."""
         if rows is None:
             return None
+        if self.settings.scoring == "loss":
+            return self.minus_loss(objective, rows)
         assert isinstance(rows, TrainingSet)
         axes = objective.theta.shape[:-1]
-        if self.settings.scoring == "loss":
-            chunk = chunk_rows(objective.layout, rows.X, math.prod(axes))
-            batches = Batches(rows, rows.n_rows, chunk_rows=chunk)
-            return partial(_minus_loss, objective, batches)
         scorers = {
             place: _scorer(settings, objective, rows, place)
             for settings, place in zip(self.members, np.ndindex(axes), strict=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._models.guards import unchanged_on_error
+from skreg._training.advice import warn_of_fit
 from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import fit_context
 from skreg._training.fit import train
@@ -77,6 +78,8 @@ def fit(
     -----
     ConvergenceWarning
         If ``max_iter`` ends the training; ``converged_`` is then False.
+    UserWarning
+        As :meth:`RegularizedMLPClassifier.fit`.
 
     See Also
     --------
@@ -147,7 +150,9 @@ def _fit(
                 [estimator], data, before=before, task=task, problem_type=RemoteProblem
             )
             estimator._keep_fit(result, data.target)
-        estimator._end_fit(result, task, None if goes_on else data, stacklevel=5)
+        estimator._end_fit(result, task, data)
+        if not goes_on:
+            warn_of_fit(estimator, data, None)
     finally:
         # Nothing is left in the memory of the workers.
         if client.status == "running":

@@ -324,10 +324,8 @@ class RemoteProblem(Problem):
         order = self.streams.order if self.settings.shuffle else None
         return _GlobalBatches(self.training, self.batch_rows, order)
 
-    def score(self, objective: Objective, rows: Rows | None) -> Score | None:
+    def minus_loss(self, objective: Objective, rows: Rows) -> Score:
         """Minus the loss of the rows at the objective's θ."""
-        if rows is None:
-            return None
         assert isinstance(rows, WorkerRows)
         return partial(_minus_loss, objective, rows)
 

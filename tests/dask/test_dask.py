@@ -909,7 +909,8 @@ def test_other_estimators_and_settings_raise():
         why = r"scoring='accuracy'.*Set scoring='loss', or early_stopping=False"
         with pytest.raises(ValueError, match=why):
             skreg.dask.fit(make_model(scoring="accuracy", **watch), X, y)
-    skreg.dask.fit(make_model(scoring="accuracy"), X, y)
+    with pytest.warns(UserWarning, match="^scoring='accuracy' does nothing"):
+        skreg.dask.fit(make_model(scoring="accuracy"), X, y)
     with pytest.raises(ValueError, match="'max_iter' parameter"):
         skreg.dask.fit(make_model(max_iter=0), X, y)
     with pytest.raises(ValueError, match=r"keep_prob=0\.5 does not go with solver"):
@@ -1014,13 +1015,13 @@ def test_unscaled_columns_are_warned_of_as_in_a_local_fit(how, schedule):
     _, expected = messages_of(clone(model).fit, local, Y_GOOD)
     found_model, found = messages_of(skreg.dask.fit, clone(model), on_cluster, y)
     assert found == expected
-    ((category, text),) = found
+    *of_training, (_, text) = found
     n_wrong = 3 if how == "dense" else 2
     assert f"{n_wrong} of the 4 columns of X have magnitudes far from 1" in text
     assert ("in column 1 ('b') is" if how == "names" else "in column 1 is") in text
     assert found_model.converged_ == (schedule == "cosine")
-    assert issubclass(category, ConvergenceWarning) == (schedule == "constant")
-    assert ("before it had converged" in text) == (schedule == "constant")
+    kinds = [ConvergenceWarning] if schedule == "constant" else []
+    assert [category for category, _ in of_training] == kinds
 
 
 def test_scaled_columns_are_not_warned_of():

@@ -60,9 +60,10 @@ def expected_failed_checks(estimator):
     expected_failed_checks=expected_failed_checks,
 )
 # The checks set max_iter to a few epochs; scikit-learn's own tests ignore this too.
-# Their data are not always scaled.
+# Their data are not always scaled, nor their weights.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+@pytest.mark.filterwarnings("ignore:The weights of the rows have a mean of")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -70,6 +71,7 @@ def test_scikit_learns_checks(estimator, check):
 @pytest.mark.parametrize("name", OF_THE_SOLVER)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+@pytest.mark.filterwarnings("ignore:The weights of the rows have a mean of")
 def test_scikit_learns_checks_of_the_other_solver(name):
     # Of few units, L-BFGS stops at points whose probabilities differ by more than 1e-7.
     units = {} if name in EXACT_WEIGHTS else SMALL
@@ -91,6 +93,7 @@ def test_scikit_learns_checks_of_the_other_solver(name):
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+@pytest.mark.filterwarnings("ignore:The weights of the rows have a mean of")
 def test_scikit_learns_checks_of_other_settings(estimator, check):
     check(estimator)
 
@@ -105,6 +108,7 @@ def test_scikit_learns_checks_of_other_settings(estimator, check):
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
+@pytest.mark.filterwarnings("ignore:The weights of the rows have a mean of")
 def test_scikit_learns_checks_of_searches(estimator, check):
     check(estimator)
 

@@ -23,6 +23,7 @@ from skreg import (
     RegularizedMLPEnsemble,
 )
 from skreg._models import ensemble as _ensemble
+from skreg._training.advice import RowsWarning
 
 network = partial(
     small,
@@ -239,13 +240,15 @@ def test_a_failed_fit_leaves_what_there_was():
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
-def test_one_warning_for_all_networks():
+def test_one_warning_of_each_kind_for_all_networks():
     X, y = table("two")
     model = RegularizedMLPEnsemble(network(learning_rate="constant"), 3)
-    with pytest.warns(ConvergenceWarning, match="column 0 is") as caught:
+    with pytest.warns((ConvergenceWarning, RowsWarning)) as caught:
         model.fit(X * [100, 1, 1, 1, 1], y)
-    (warning,) = caught
-    assert warning.filename == __file__
+    of_training, of_rows = caught
+    assert "column 0 is" in str(of_rows.message)
+    assert of_training.category is ConvergenceWarning
+    assert of_training.filename == of_rows.filename == __file__
 
 
 def test_the_mean_predicts_better_than_its_networks():

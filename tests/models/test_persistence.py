@@ -127,7 +127,7 @@ def own_scorer(estimator, X, y):
 @pytest.mark.parametrize(
     "model",
     [
-        network(scoring=own_scorer),
+        network(scoring=own_scorer, train_scores=True),
         RegularizedMLPClassifierCV([1.0], [1.0], cv=2, scoring=own_scorer, **SMALL),
     ],
     ids=["network", "search"],

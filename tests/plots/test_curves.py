@@ -234,7 +234,7 @@ def test_a_score_that_is_not_a_number(by_accuracy):
 
 
 def test_without_scores_there_is_no_second_axis():
-    display = draw(small(scoring="accuracy").fit(X, y))
+    display = draw(small().fit(X, y))
     assert display.score_ax_ is None
     assert display.figure_.axes == [display.ax_]
 

@@ -147,7 +147,8 @@ def test_auto_takes_given_validation_rows_however_few_rows_there_are():
     model = classifier(
         early_stopping="auto", early_stopping_refit=True, n_validation_splits=3
     )
-    model.fit(X[:20], y[:20], X_val=X[20:], y_val=y[20:])
+    with pytest.warns(UserWarning, match="X_val takes the place of rows"):
+        model.fit(X[:20], y[:20], X_val=X[20:], y_val=y[20:])
     expected = classifier().fit(X[:20], y[:20], X_val=X[20:], y_val=y[20:])
     # Nothing was set aside, so that there is nothing to go back to.
     assert_same_weights(model, expected)
@@ -354,7 +355,9 @@ def test_the_model_says_whether_there_was_a_refit():
     X, y = table(100)
     model = classifier(early_stopping_refit=True, n_validation_splits=1)
     assert model.fit(X, y).refit_ is True
-    assert model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:]).refit_ is False
+    with pytest.warns(UserWarning, match="^early_stopping_refit=True does nothing"):
+        model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    assert model.refit_ is False
     assert model.set_params(early_stopping_refit=False).fit(X, y).refit_ is False
     model.set_params(early_stopping=False)
     assert model.partial_fit(X, y, classes=[0, 1, 2]).refit_ is False
@@ -381,7 +384,9 @@ def test_wide_networks_have_fewer_splits():
 def test_the_adaptive_rate_is_not_followed_by_a_refit():
     X, y = table()
     parameters = {"learning_rate": "adaptive", "max_iter": 200}
-    found = classifier(early_stopping_refit=True, **parameters).fit(X, y)
+    found = classifier(early_stopping_refit=True, **parameters)
+    with pytest.warns(UserWarning, match="no training on all rows .* 'adaptive'"):
+        found.fit(X, y)
     assert_same_weights(found, classifier(**parameters).fit(X, y))
     # L-BFGS has no rate.
     lbfgs = classifier(early_stopping_refit=True, solver="lbfgs", **parameters)
