@@ -1,5 +1,6 @@
 """The package's metadata, its README and what importing it costs."""
 
+import ast
 import datetime
 import importlib.metadata
 import os
@@ -72,10 +73,10 @@ class Fence(NamedTuple):
     text: list[str]
 
 
-def readme_fences():
+def fences_of(page):
     fences = []
     before, fence = "", None
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         if fence is not None:
             if line.startswith("```"):
@@ -266,6 +267,34 @@ print("again:", "skreg" in sys.modules)
     assert printed_by(code).endswith("\nbrought:\nagain: True\n")
 
 
+def test_the_extra_docs_has_what_the_site_imports(project):
+    """The modules of the reference, and what the examples import."""
+    extra = {requirement_name(r) for r in project["optional-dependencies"]["docs"]}
+    reference = (ROOT / "docs/api.rst").read_text(encoding="utf-8")
+    modules = re.findall(r"^\.\. (?:auto|current)module:: (\S+)$", reference, re.M)
+    assert {"skreg.dask", "skreg.functional", "skreg.io", "skreg.onnx"} <= {*modules}
+    for script in (ROOT / "docs/examples").glob("*.py"):
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules += [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules.append(node.module)
+    code = f"""
+import importlib, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in {OPTIONAL - extra}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+for module in {modules}:
+    importlib.import_module(module)
+print("imported")
+"""
+    assert printed_by(code) == "imported\n"
+
+
 def shown(printed):
     """The versions that ``show_versions`` printed of skreg and what is optional."""
     first, *lines = printed.strip().splitlines()
@@ -297,15 +326,23 @@ def test_show_versions(project, tmp_path, monkeypatch, capsys):
 
 
 def test_readme_has_the_two_commands():
-    commands = [f for f in readme_fences() if "pip install" in "\n".join(f.text)]
+    commands = [f for f in fences_of("README.md") if "pip install" in "\n".join(f.text)]
     assert len(commands) == 2
     for command in commands:
         assert len(command.text) == 1, f"line {command.line}: one line, please"
     (main,) = [f for f in commands if "-m skreg" in f.text[0]]
     (test,) = [f for f in commands if "-m pytest" in f.text[0]]
     assert main != test
-    marked = [f for f in readme_fences() if f.before == TEST_COMMAND_MARK]
+    marked = [f for f in fences_of("README.md") if f.before == TEST_COMMAND_MARK]
     assert marked == [test]
+
+
+def test_contributing_has_the_commands_that_build_the_site():
+    fences = fences_of("docs/contributing.md")
+    (marked,) = [f for f in fences if f.before == "<!-- documentation commands -->"]
+    install, build = marked.text
+    assert install == 'python -m pip install -e ".[docs]"'
+    assert build.startswith("python -m sphinx -W ")
 
 
 @pytest.mark.slow
@@ -313,7 +350,7 @@ def test_readme_examples_without_prompts_run(tmp_path, monkeypatch, capsys):
     # pytest's doctest runs those that have prompts (>>>).
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "readme"}
-    for fence in readme_fences():
+    for fence in fences_of("README.md"):
         code = "\n".join(fence.text)
         if fence.language == "python" and ">>>" not in code:
             # Blank lines first, so that a traceback shows the README's own lines.
@@ -453,7 +490,7 @@ def fresh_python(built, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_installed_wheel_runs_the_first_example(fresh_python, tmp_path):
-    (example, *_) = (f.text for f in readme_fences() if f.language == "python")
+    (example, *_) = (f.text for f in fences_of("README.md") if f.language == "python")
     # As far as the search, which trains 36 networks.
     example = "\n".join(example[: example.index("search = GridSearchCV(")])
     printed = run(fresh_python, "-W", "error", "-c", example, cwd=tmp_path)
