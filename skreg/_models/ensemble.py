@@ -27,6 +27,7 @@ from skreg._training.constraints import HasMethods, fit_context
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
+from skreg._training.hints import Hints
 from skreg._training.labels import Target
 from skreg._training.problem import stack_size
 from skreg._training.rows import Given, Sparse, given_rows
@@ -36,7 +37,7 @@ OneNetwork = Annotated[RegularizedMLPClassifier, HasMethods(["fit", "predict_pro
 
 
 @declared
-class EnsembleSettings:
+class EnsembleSettings(Hints):
     """The parameters of an ensemble."""
 
     estimator: OneNetwork | None = field(default=None, kw_only=False)

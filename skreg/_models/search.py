@@ -46,6 +46,7 @@ from skreg._training.advice import (
 )
 from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
+from skreg._training.hints import hint_of_parameter
 from skreg._training.problem import stack_size
 from skreg._training.rows import Rows, Sparse, given_rows
 from skreg._training.settings import (
@@ -535,10 +536,11 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         """What goes to the splitter and to the scorer."""
         if get_config()["enable_metadata_routing"]:
             return process_routing(self, "fit", **fit_params, **params)
-        unknown = params.keys() - {"groups"}
+        unknown = sorted(params.keys() - {"groups"})
         if unknown:
             raise TypeError(
-                f"fit() got unexpected arguments {sorted(unknown)}. Besides its own it "
+                f"fit() got unexpected arguments {unknown}."
+                f"{hint_of_parameter(unknown[0], self, ())} Besides its own it "
                 "takes groups; others need "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )

@@ -34,6 +34,7 @@ from skreg._network import Array
 from skreg._network.activations import ActivationName
 from skreg._network.optimizers import OptimizerName
 from skreg._training.constraints import Interval, Options, StrOptions
+from skreg._training.hints import PUBLIC, Hints, with_hints
 
 T = TypeVar("T")
 
@@ -90,6 +91,7 @@ def declared(cls: type[T]) -> type[T]:
     made.__init__.__annotations__ = {name: plain[name] for name in names}
     # Not strings: they would be looked up in the package, once the class is public.
     made.__annotations__ = {name: types[name] for name in get_annotations(made)}
+    made.__init__ = with_hints(made.__init__)
     made._parameter_constraints = {name: _allowed(types[name]) for name in names}
     return cls
 
@@ -100,11 +102,13 @@ def with_parameters(cls: type[T]) -> type[T]:
     It has none of its own to declare: type checkers let a class beside scikit-learn's,
     which have no types, take any argument.
     """
-    return declared(cls)
+    made: Any = declared(cls)
+    PUBLIC[cls.__name__] = made._parameter_constraints
+    return cls
 
 
 @declared
-class Regularization:
+class Regularization(Hints):
     """What a search varies."""
 
     lambd: NotNegative | Numbers = 1.0
@@ -112,7 +116,7 @@ class Regularization:
 
 
 @declared
-class Shared:
+class Shared(Hints):
     """What a network and a search of networks have in common."""
 
     hidden_layer_sizes: Sizes = field(default=(100, 50), kw_only=False)
