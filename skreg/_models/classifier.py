@@ -393,9 +393,9 @@ class RegularizedMLPClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows. float32 and float64 are computed in their own precision, other
-            types in float64. Scale the columns first, for example with
-            ``StandardScaler``.
+            The rows. float32 and float64 are computed in their own precision, also in
+            tensors and tables, other types in float64. Scale the columns first, for
+            example with ``StandardScaler``.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             The classes; or 0 and 1 for each label of a multilabel problem. Classes are
             strings or numbers that are whole. Integers and bools in an object column

@@ -49,7 +49,7 @@ def checked_rows(
         # Dropout of the inputs takes each stored value for one of X.
         rows = rows.copy()
         rows.sum_duplicates()
-    labels = check_y(y, name)
+    labels = check_y(as_numpy(name, y), name)
     check_consistent_length(rows, labels)
     return rows, labels
 
@@ -59,14 +59,18 @@ def validated_as_floats(
 ) -> Any:
     """``validate_data``, without warnings of overflow, and always in a ``dtype`` given.
 
-    It sums X to look for NaN, which may overflow, and leaves a pandas table of sparse
-    bools in bool. ``dtype`` is one of ``FLOATS``, or these.
+    It sums X to look for NaN, which may overflow, leaves a pandas table of sparse bools
+    in bool, and makes float64 of float32 of polars and pyarrow. ``dtype`` is one of
+    ``FLOATS``, or these.
     """
+    X = as_numpy("X", X)
+    if dtype is FLOATS and hasattr(X, "__arrow_c_stream__"):
+        # A table: numpy says what its columns have in common.
+        dtype = np.float32 if np.asarray(X[:0]).dtype == np.float32 else FLOATS
+    check |= {"accept_sparse": "csr", "dtype": dtype}
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            rows = validate_data(
-                estimator, X, accept_sparse="csr", dtype=dtype, **check
-            )
+            rows = validate_data(estimator, X, **check)
         except OverflowError:
             raise ValueError(
                 "X has an integer that is too large for a float. Scale its column."
@@ -74,6 +78,21 @@ def validated_as_floats(
     if rows.dtype not in FLOATS:
         rows = rows.astype(FLOATS[0] if dtype is FLOATS else dtype)
     return rows
+
+
+def as_numpy(name: str, array: Any) -> Any:
+    """A tensor of torch or the like as a numpy array; all else as it is."""
+    dtype = getattr(array, "dtype", None)
+    # Those of numpy and pandas have a kind; a table may have a column called dtype.
+    if dtype is None or hasattr(dtype, "kind") or hasattr(array, "columns"):
+        return array
+    try:
+        return np.asarray(array)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} is a {type(array).__name__} of {dtype} that numpy cannot read "
+            f"({error}). With torch, give {name}.detach().cpu().float()."
+        ) from error
 
 
 def check_weight(
@@ -90,6 +109,7 @@ def check_weight(
 def row_weights(sample_weight: ArrayLike, X: Any, name: str = "sample_weight") -> Array:
     """Finite, non-negative weights, one for each row of X."""
     n_rows = X.shape[0]
+    sample_weight = as_numpy(name, sample_weight)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, sample_weight, dtype=np.float64)
     try:
