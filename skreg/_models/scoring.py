@@ -15,7 +15,7 @@ from skreg._training.labels import plain_labels
 from skreg._training.settings import random_streams
 
 # How many times the least loss the loss of a setting may be, for its accuracy to count.
-_NEAR = 1.05
+NEAR = 1.05
 
 
 def splits_of(
@@ -96,13 +96,24 @@ def most_accurate_of_the_likely(results: dict[str, Any]) -> int:
     chance; the loss alone punishes those that are right and too sure.
     """
     scores = results["mean_test_score"]
-    losses = np.where(np.isnan(scores), np.nan, -results["mean_test_loss"])
+    losses = _losses(results)
     if np.isnan(losses).all():
         return int(np.argmin(results["rank_test_score"]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_near = losses <= _NEAR * np.nanmin(losses)
-    ranked = np.lexsort((losses, -scores, ~is_near))
+    is_likely = losses <= largest_likely_loss(results)
+    ranked = np.lexsort((losses, -scores, ~is_likely))
     return int(ranked[0])
+
+
+def largest_likely_loss(results: dict[str, Any]) -> float:
+    """The loss up to which the accuracy of a setting counts."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(NEAR * np.nanmin(_losses(results)))
+
+
+def _losses(results: dict[str, Any]) -> Array:
+    """The mean loss of each setting; NaN where it has no score."""
+    losses: Array = -results["mean_test_loss"]
+    return np.where(np.isnan(results["mean_test_score"]), np.nan, losses)
 
 
 class MinusLoss:

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -48,6 +49,15 @@ def keywords(
 
     full_names: dict[str, Any] = cbook.normalize_kwargs(given or {}, artist)
     return default | full_names
+
+
+def score_name(scoring: Any, estimator: Any) -> str:
+    """What the ``scoring`` of an estimator, or of a search of it, is called."""
+    if scoring is None and is_classifier(estimator):
+        return "accuracy"
+    if isinstance(scoring, str):
+        return scoring
+    return str(getattr(scoring, "__name__", "score"))
 
 
 def last_step(estimator: Any) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from skreg._models.versions import public
 from skreg._network import Array
-from skreg._plots.common import given_axes, keywords, networks_of, pyplot
+from skreg._plots.common import given_axes, keywords, networks_of, pyplot, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -238,8 +238,8 @@ class LossCurveDisplay:
         ax.set(xlabel=self.iteration_name, ylabel="loss")
         locator = ax.xaxis.get_major_locator()
         if isinstance(locator, MaxNLocator):
-            # No epoch 2.5 on the axis.
-            locator.set_params(integer=True)
+            # No epoch 2.5 on the axis, nor 0.98 where there is one alone.
+            locator.set_params(integer=True, min_n_ticks=1)
         _legend(ax)
         return self
 
@@ -433,9 +433,20 @@ def _draw_lines(
     for curve, last in zip(curves, lasts, strict=True):
         if len(curve):
             epochs = max(last - len(curve), 0) + 1 + np.arange(len(curve))
-            lines += ax.plot(epochs, curve, **keywords(Line2D, line_kw, **style))
+            given = keywords(Line2D, line_kw, **style)
+            alone = _alone(curve)
+            if alone and "marker" not in given:
+                given = {"marker": "_", "markersize": 12, "markevery": alone} | given
+            lines += ax.plot(epochs, curve, **given)
             style = style | {"color": lines[0].get_color(), "label": None}
     return lines
+
+
+def _alone(curve: Array) -> list[int]:
+    """The points that no line goes through, since they have none beside them."""
+    known = np.pad(np.isfinite(curve), 1)
+    alone: list[int] = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
+    return alone
 
 
 def _curve(values: ArrayLike, name: str) -> Array:
@@ -483,11 +494,9 @@ def _legend(ax: Axes) -> None:
 def _score_name(network: Any) -> str:
     """The name of the scores of a network."""
     scoring = getattr(network, "scoring", None)
-    if isinstance(scoring, str):
-        return scoring
-    name: str = getattr(scoring, "__name__", "score")
+    name = score_name(scoring, network)
     # A function has its own sign, whatever it is called.
-    return "score" if name == "loss" else name
+    return "score" if name == "loss" and callable(scoring) else name
 
 
 def _best_epoch(network: Any, scores: Sequence[float] | None) -> int:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from skreg._models.scoring import NEAR, largest_likely_loss
 from skreg._models.versions import public
 from skreg._network import Array
-from skreg._plots.common import keywords, last_step, pyplot
+from skreg._plots.common import keywords, last_step, pyplot, score_name
 
 Value = float | tuple[float, ...]
 
@@ -46,6 +47,10 @@ class RegularizationGridDisplay:
 
     score_name : str or None, default=None
         The label of the colour bar; None is for "mean score".
+
+    note : str or None, default=None
+        What stands below the picture, such as why the best cell is not that of the
+        greatest score; None is for nothing.
 
     Attributes
     ----------
@@ -93,6 +98,7 @@ class RegularizationGridDisplay:
     keep_probs: Sequence[Value] = field(kw_only=False)
     best: tuple[int, int] | None = None
     score_name: str | None = None
+    note: str | None = None
 
     def plot(
         self,
@@ -101,7 +107,7 @@ class RegularizationGridDisplay:
         include_values: bool = True,
         values_format: str | None = None,
         cmap: Any = "viridis",
-        xticks_rotation: str | float = "horizontal",
+        xticks_rotation: str | float | None = None,
         colorbar: bool = True,
         im_kw: dict[str, Any] | None = None,
         text_kw: dict[str, Any] | None = None,
@@ -124,8 +130,9 @@ class RegularizationGridDisplay:
         cmap : str or matplotlib Colormap, default='viridis'
             The colours.
 
-        xticks_rotation : {'vertical', 'horizontal'} or float, default='horizontal'
-            The rotation of the labels of ``keep_prob``.
+        xticks_rotation : {'vertical', 'horizontal'}, float or None, default=None
+            The rotation of the labels of ``keep_prob``; None is 'horizontal', or
+            'vertical' where they have no room.
 
         colorbar : bool, default=True
             Whether to add a colour bar.
@@ -171,9 +178,12 @@ class RegularizationGridDisplay:
         if colorbar:
             label = self.score_name or "mean score"
             self.figure_.colorbar(self.im_, ax=ax, label=label)
-        ax.set(xlabel="keep_prob", ylabel="lambd")
-        columns = map(_label, self.keep_probs)
-        ax.set_xticks(range(shape[1]), columns, rotation=xticks_rotation)
+        note = "" if self.note is None else f"\n\n{self.note}"
+        ax.set(xlabel=f"keep_prob{note}", ylabel="lambd")
+        ax.set_xticks(range(shape[1]), map(_label, self.keep_probs))
+        if xticks_rotation is None:
+            xticks_rotation = "horizontal" if _have_room(ax) else "vertical"
+        plt.setp(ax.get_xticklabels(), rotation=xticks_rotation)
         ax.set_yticks(range(shape[0]), map(_label, self.lambds))
         self.text_ = self.best_marker_ = None
         if include_values:
@@ -195,7 +205,8 @@ class RegularizationGridDisplay:
         for (i, j), score in np.ndenumerate(scores):
             color = "white" if dark[i, j] else "black"
             style = keywords(Text, text_kw, color=color, **middle)
-            string = "" if np.isnan(score) else format(score, form)
+            # '#' keeps zeros at the end, and a point with nothing behind it.
+            string = "" if np.isnan(score) else format(score, form).removesuffix(".")
             texts[i, j] = self.ax_.text(j, i, string, **style)
         return texts
 
@@ -266,8 +277,10 @@ class RegularizationGridDisplay:
         Notes
         -----
         The frame is around the setting that the search chose, its ``best_index_``,
-        whatever score is drawn. A search of several metrics with ``refit=False`` has
-        chosen none; then it is around the highest mean test score.
+        whatever score is drawn. Where ``scoring='auto'`` has chosen another than the
+        greatest in the picture, a note below says by which loss. A search of several
+        metrics with ``refit=False`` has chosen none; then the frame is around the
+        highest mean test score.
 
         Where the search varied other parameters too, a cell stands for the best over
         them by the mean test score of the metric (in a halving search, among those that
@@ -324,7 +337,10 @@ class RegularizationGridDisplay:
             chosen = order[-1]
         # The search may have chosen a model that has no lambd.
         best = None if chosen is None else places.get(int(chosen))
-        display = cls(mean_scores, lambds, keep_probs, best=best, score_name=name)
+        note = _reason(search) if _is_passed_over(mean_scores, best) else None
+        display = cls(
+            mean_scores, lambds, keep_probs, best=best, score_name=name, note=note
+        )
         return display.plot(ax, **plot_kw)
 
 
@@ -341,7 +357,7 @@ def _scores(search: Any, metric: str | None, kind: str) -> tuple[Array, Array, s
         ends = {scoring: "score"}
     if metric is None and len(ends) == 1:
         (metric,) = ends
-    elif metric is None and isinstance(scoring, str) and scoring == "auto":
+    elif metric is None and _is_automatic(search):
         metric = "score"
     elif metric is None and isinstance(refit, str):
         metric = refit
@@ -352,7 +368,34 @@ def _scores(search: Any, metric: str | None, kind: str) -> tuple[Array, Array, s
         raise ValueError(
             "the search has no training scores: fit it with return_train_score=True"
         )
-    return results[start + ends[metric]], results[key], f"mean {kind} {metric}"
+    name = f"mean {kind} {metric}"
+    if _is_automatic(search):
+        of_both = {"score": "mean {} accuracy", "loss": "minus mean {} log-loss"}
+        name = of_both[metric].format(kind)
+    elif ends[metric] == "score":
+        name = f"mean {kind} {score_name(scoring, search.estimator)}"
+    return results[start + ends[metric]], results[key], name
+
+
+def _is_automatic(search: Any) -> bool:
+    scoring = getattr(search, "scoring", None)
+    return isinstance(scoring, str) and scoring == "auto"
+
+
+def _is_passed_over(scores: Array, best: tuple[int, int] | None) -> bool:
+    """Whether the picture has a greater score than that in the frame."""
+    return best is not None and bool((scores > scores[best]).any())
+
+
+def _reason(search: Any) -> str | None:
+    """By which loss ``scoring='auto'`` has chosen; None if a user's rule has."""
+    if not _is_automatic(search) or callable(search.refit):
+        return None
+    largest = largest_likely_loss(search.cv_results_)
+    return (
+        "Frame: the best test accuracy of the cells whose test\n"
+        f"log-loss is up to {largest:#.3g}, {NEAR:g} times the least"
+    )
 
 
 def _values(search: Any) -> dict[int, tuple[Value, Value]]:
@@ -398,6 +441,14 @@ def _label(value: Any) -> str:
     if np.ndim(value):
         return f"({', '.join(map(_label, value))})"
     return format(value, "g")
+
+
+def _have_room(ax: Any) -> bool:
+    """Whether the labels below the columns can stand side by side."""
+    labels = ax.get_xticklabels()
+    widest = max(label.get_window_extent().width for label in labels)
+    # The layout may narrow the axes yet, for the labels of the rows.
+    return bool(widest * len(labels) < ax.get_window_extent().width * 2 / 3)
 
 
 def _is_dark(rgb: Array) -> Array:

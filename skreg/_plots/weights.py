@@ -223,6 +223,8 @@ class WeightDistributionDisplay:
             # There is no logarithm where no bin has a weight.
             if counts.any() or not log:
                 each.set_yscale("log" if log else "linear")
+            if counts.any() and log:
+                _show_decades(each)
             each.legend(fontsize="small")
         return self
 
@@ -316,6 +318,13 @@ class WeightDistributionDisplay:
         of_layers = zip(*(network.coefs_ for network in networks), strict=True)
         weights = [np.concatenate([np.ravel(W) for W in layer]) for layer in of_layers]
         return cls(weights, near_zero=near_zero, name=name).plot(ax, **plot_kw)
+
+
+def _show_decades(ax: Axes) -> None:
+    """From one power of ten to another: two ticks at least, no bin on the border."""
+    drawn = ax.dataLim
+    low, high = np.log10([drawn.minposy / 2, drawn.y1 * 1.1])
+    ax.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high), auto=None)
 
 
 def _edges(weights: Array, bins: ArrayLike | None, axes: list[Axes]) -> Array:

@@ -28,5 +28,14 @@ def legend(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def shown_ticks(axis):
+    """The labels on an axis, within its limits."""
+    axis.figure.canvas.draw()
+    low, high = sorted(axis.get_view_interval())
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    labels = [tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high]
+    return [label for label in labels if label]
+
+
 def colours(lines):
     return {to_rgba(line.get_color()) for line in lines}

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
-from pictures import X, X_val, colours, legend, small, y, y_val
+from pictures import X, X_val, colours, legend, shown_ticks, small, y, y_val
 from sklearn.ensemble import VotingClassifier
 from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV
@@ -209,7 +209,7 @@ def recall_of_all(estimator, X, y):
 @pytest.mark.parametrize(
     ("scoring", "name"),
     [
-        (None, "score"),
+        (None, "accuracy"),
         ("neg_log_loss", "neg_log_loss"),
         (recall_of_all, "recall_of_all"),
         (make_scorer(accuracy_score), "score"),
@@ -357,7 +357,7 @@ def test_a_network_of_scikit_learn():
     assert points(display.best_markers_[0]) == [(best, model.best_validation_score_)]
     assert legend(display.score_ax_) == [
         "training loss",
-        f"validation score (best epoch {best})",
+        f"validation accuracy (best epoch {best})",
     ]
 
 
@@ -457,6 +457,39 @@ def test_the_epochs_on_the_axis_are_whole_numbers():
     display.ax_.set_xscale("log")
     display.plot(display.ax_)
     assert display.ax_.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("score_name", ["loss", "accuracy"])
+def test_one_epoch_is_a_tick_and_points_that_can_be_seen(score_name):
+    display = LossCurveDisplay(
+        [[3.0]], validation_scores=[[-2.0]], score_name=score_name
+    ).plot()
+    assert shown_ticks(display.ax_.xaxis) == ["1"]
+    lines = display.lines_ + display.validation_lines_
+    assert [ink(line) for line in lines] == [True, True]
+
+
+def test_epochs_between_gaps_can_be_seen():
+    curve = [1.0, math.nan, 2.0, 3.0, math.inf, 4.0]
+    (line,) = LossCurveDisplay([curve]).plot().lines_
+    assert line.get_markevery() == [0, 5]
+    assert ink(line)
+    # Markers of one's own are on each epoch.
+    (line,) = LossCurveDisplay([curve]).plot(line_kw={"marker": "x"}).lines_
+    assert (line.get_marker(), line.get_markevery()) == ("x", None)
+    (line,) = LossCurveDisplay([[3.0, 2.0]]).plot().lines_
+    assert line.get_marker() == "None"
+
+
+def ink(line):
+    """Whether the picture shows the line, of which all else is taken away."""
+    figure = line.axes.figure
+    for ax in figure.axes:
+        ax.set_axis_off()
+        for artist in [*ax.lines, *filter(None, [ax.get_legend()])]:
+            artist.set_visible(artist is line)
+    figure.canvas.draw()
+    return bool((np.asarray(figure.canvas.buffer_rgba())[..., :3] < 255).any())
 
 
 def test_style_of_the_curves():

@@ -1,7 +1,7 @@
 """The picture of a search: each cell is at its values, and says what was found."""
 
 import copy
-from itertools import product
+from itertools import pairwise, product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -205,8 +206,26 @@ def test_a_negative_score_stays_negative(search):
 def test_the_colour_bar_names_the_score(search):
     display = RegularizationGridDisplay.from_estimator(search)
     assert display.im_.colorbar.ax.get_ylabel() == "mean test neg_log_loss"
-    search.scoring = None
-    assert draw(search, colorbar=True).im_.colorbar.ax.get_ylabel() == "mean test score"
+
+
+def mean_gain(estimator, X, y):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        (None, "accuracy"),
+        ("f1_macro", "f1_macro"),
+        (mean_gain, "mean_gain"),
+        # It has no public name.
+        (make_scorer(accuracy_score), "score"),
+    ],
+)
+def test_names_of_scores(search, scoring, name):
+    search.scoring = scoring
+    assert draw(search).score_name == f"mean test {name}"
+    assert draw(search, score_type="train").score_name == f"mean train {name}"
 
 
 def test_training_scores(search):
@@ -382,7 +401,7 @@ def test_a_search_by_accuracy_and_loss_shows_the_accuracy(by_default, score_type
     assert display.lambds == [0.2, 1.0, 5.0, 20.0]
     assert display.keep_probs == [0.5, 0.9]
     assert framed(display) == (by_default.lambd_, by_default.keep_prob_)
-    assert display.im_.colorbar.ax.get_ylabel() == f"mean {score_type} score"
+    assert display.im_.colorbar.ax.get_ylabel() == f"mean {score_type} accuracy"
     named = draw(by_default, metric="score", score_type=score_type)
     assert cells(named) == cells(display)
 
@@ -391,9 +410,50 @@ def test_a_search_by_accuracy_and_loss_may_show_the_loss(by_default):
     display = draw(by_default, metric="loss")
     assert cells(display) == scores_by_values(by_default, "mean_test_loss")
     assert framed(display) == (by_default.lambd_, by_default.keep_prob_)
-    assert display.score_name == "mean test loss"
+    assert display.score_name == "minus mean test log-loss"
     with pytest.raises(ValueError, match=r"'f1': choose one of \['loss', 'score'\]"):
         draw(by_default, metric="f1")
+
+
+LIKELY = (
+    "Frame: the best test accuracy of the cells whose test\n"
+    "log-loss is up to 0.210, 1.05 times the least"
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "chosen", "note"),
+    [
+        # Of losses up to 1.05 * 0.2 the accuracies are 0.8 and 0.7.
+        ("score", 0, LIKELY),
+        ("loss", 0, LIKELY),
+        # The greatest of the picture needs no reason.
+        ("loss", 1, None),
+        ("score", 2, None),
+    ],
+)
+def test_a_cell_that_was_passed_over_has_a_reason(by_default, metric, chosen, note):
+    search = copy.deepcopy(by_default)
+    results = search.cv_results_
+    results["mean_test_score"][:] = [0.8, 0.7, 0.9, 0.6, 0.6, np.nan, 0.6, 0.6]
+    losses = [0.209, 0.2, 0.3, 0.5, 0.5, np.nan, 1.0, 1.0]
+    results["mean_test_loss"][:] = np.negative(losses)
+    search.best_index_ = chosen
+    display = draw(search, metric=metric)
+    assert display.note == note
+    label = "keep_prob" if note is None else f"keep_prob\n\n{note}"
+    assert display.ax_.get_xlabel() == label
+    # A rule of one's own is not known.
+    search.refit = lambda results: chosen
+    assert draw(search, metric=metric).note is None
+
+
+def test_a_search_all_of_whose_losses_failed_has_no_reason(by_default):
+    search = copy.deepcopy(by_default)
+    search.cv_results_["mean_test_loss"][:] = np.nan
+    search.best_index_ = int(np.argmax(search.cv_results_["mean_test_score"]))
+    assert draw(search).note is None
+    assert draw(search, metric="loss").note is None
 
 
 def test_a_search_by_accuracy_and_loss_may_have_chosen_otherwise():
@@ -410,6 +470,7 @@ def test_a_search_by_accuracy_and_loss_may_have_chosen_otherwise():
     display = draw(search)
     assert cells(display) == scores_by_values(search)
     assert framed(display) == (search.lambd_, search.keep_prob_)
+    assert display.note is None
     assert framed(draw(search.set_params(refit=False))) == framed(display)
 
 
@@ -770,6 +831,35 @@ def test_without_colour_bar_and_numbers():
     assert display.im_.colorbar is None
     assert display.figure_.axes == [display.ax_]
     assert len(display.ax_.texts) == 0
+
+
+@pytest.mark.parametrize(
+    "keep_probs",
+    [
+        [0.5, 1],
+        [round(0.1 * k, 1) for k in range(1, 11)],
+        [0.123456 + 0.01 * k for k in range(10)],
+        [(0.5, 0.25, 0.125 * k) for k in range(1, 6)],
+    ],
+)
+def test_labels_have_room(keep_probs):
+    """Long ones stand upright; whoever wants them otherwise says so."""
+    lambds = [(1e-05, 0.0001, 0.001), 1]
+    scores = np.ones((2, len(keep_probs)))
+    display = RegularizationGridDisplay(scores, lambds, keep_probs).plot()
+    display.figure_.canvas.draw()
+    labels = display.ax_.get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    is_short = max(len(str(value)) for value in keep_probs) <= 3
+    assert {label.get_rotation() for label in labels} == {0 if is_short else 90}
+    display.plot(xticks_rotation="horizontal")
+    assert {label.get_rotation() for label in display.ax_.get_xticklabels()} == {0}
+
+
+def test_whole_numbers_have_no_point():
+    display = RegularizationGridDisplay([[-700.0, -12.5]], [1], [0.5, 1]).plot()
+    assert strings(display) == [["-700", "-12.5"]]
 
 
 def test_labels_that_are_turned_stay_in_the_picture():

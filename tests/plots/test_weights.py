@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
-from pictures import X, legend, small, y
+from pictures import X, legend, shown_ticks, small, y
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -170,6 +170,43 @@ def test_weights_that_are_all_zero():
     values, edges, _ = display.stairs_[0].get_data()
     assert (values > 0).sum() == 1
     assert (values * np.diff(edges)).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [0.5],
+        [0.1, 0.2, 0.3, 0.4],
+        [-1.0, -1.0, 0.0, 1.0],
+        np.linspace(-1, 1, 100),
+        np.linspace(-1e-9, 1e-9, 31),
+        np.zeros(8),
+        np.random.default_rng(0).normal(size=10_000),
+    ],
+)
+def test_the_density_can_be_read(weights):
+    """Two ticks at least have a label, and each bar stands out above the border."""
+    display = WeightDistributionDisplay([weights]).plot()
+    (ax,), (stairs,) = display.axes_, display.stairs_
+    assert len(shown_ticks(ax.yaxis)) >= 2
+    values = stairs.get_data().values
+    bottom, top = ax.transAxes.inverted().transform(
+        ax.transData.transform([(0, values[values > 0].min()), (0, values.max())])
+    )[:, 1]
+    assert 0.01 < bottom <= top < 0.99
+
+
+def test_the_density_of_a_second_network_can_be_read():
+    """The axes hold both, whichever reaches further, and keep limits set later."""
+    wide, flat = np.random.default_rng(0).normal(size=10_000), np.linspace(-1, 1, 100)
+    first = WeightDistributionDisplay([wide]).plot()
+    (ax,) = first.axes_
+    limits = ax.get_ylim()
+    WeightDistributionDisplay([flat]).plot(ax)
+    assert ax.get_ylim() == limits
+    second = WeightDistributionDisplay([flat]).plot(bins=first.bins_)
+    WeightDistributionDisplay([wide]).plot(second.axes_)
+    assert second.axes_[0].get_ylim() == limits
 
 
 def test_weights_of_single_precision():
