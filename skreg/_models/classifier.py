@@ -171,7 +171,8 @@ class RegularizedMLPClassifier(
         largest component of the gradient at which it has converged.
 
     verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
+        Whether to print the loss of each epoch, with the loss or the score on
+        validation rows and the seconds since the fit began, and the last and the best.
 
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights and the optimiser of the call before.
@@ -333,7 +334,7 @@ class RegularizedMLPClassifier(
     ``lambd`` as much smaller. With one class only in y the model is constant.
 
     Where early stopping makes several splits and a refit, ``verbose`` prints the epochs
-    of the first split and of the refit, and callbacks see those of the first split.
+    of the first split and of the refit. For callbacks these are two tasks of the fit.
 
     References
     ----------
@@ -461,13 +462,12 @@ class RegularizedMLPClassifier(
             rows = given.training
             # A table keeps the names of its columns.
             named = hasattr(self, "feature_names_in_")
-            task = Task.of(
-                self,
-                self.max_iter,
-                X=X if named else given.X,
-                y=given.y,
-                metadata=given_only(sample_weight=sample_weight) or None,
-            ).begin()
+            data = {
+                "X": X if named else given.X,
+                "y": given.y,
+                "metadata": given_only(sample_weight=sample_weight) or None,
+            }
+            task = Task(self, data)
             (result,) = train([self], rows, given.validation, before, task=task)
             self._keep_fit(result, rows.target)
         self._end_fit(result, task, rows)

@@ -350,7 +350,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             self.cv, X, y, self.random_state, routed.splitter.split
         )
         n_tasks = 1 + (self.refit is not False)
-        task = Task.of(self, n_tasks, X=X, y=y, metadata=fit_params or None).begin()
+        data = {"X": X, "y": y, "metadata": fit_params or None}
+        task = Task(self, data).begin(n_tasks)
         out = self._evaluated(
             task,
             grid,

@@ -5,9 +5,13 @@ no public form outside of its own classes. If ``_init_callback_context``, the co
 it returns or ``_skl_callbacks`` change, :class:`Task` has all that is called on them.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+from skreg._training.settings import Settings
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -25,27 +29,23 @@ def given_only(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+@dataclass(eq=False)
 class Task:
     """A piece of an estimator's work, for its callbacks; does nothing without them.
 
     ``hook_data`` is what the hooks get: X, y and metadata, and
-    ``reconstruction_attributes``, the fitted attributes of the model as it is.
+    ``reconstruction_attributes``, the fitted attributes of the model as it is. The
+    whole of a ``fit`` has its context from its beginning on, a part has one already.
     """
 
-    def __init__(self, estimator: Any, context: Any, **hook_data: Any) -> None:
-        self.estimator = estimator
-        self.context = context
-        self.hook_data = hook_data
-        # Without a callback epochs need not be tasks.
-        self.is_followed = hasattr(estimator, "_skl_callbacks")
+    estimator: Any
+    hook_data: dict[str, Any]
+    context: Any = None
 
-    @classmethod
-    def of(cls, estimator: Any, max_subtasks: int = 0, **hook_data: Any) -> Self:
-        """The whole work of a ``fit``."""
-        context = None
-        if hasattr(estimator, "_init_callback_context"):
-            context = estimator._init_callback_context(max_subtasks=max_subtasks)
-        return cls(estimator, context, **hook_data)
+    @property
+    def is_followed(self) -> bool:
+        """Without a callback epochs need not be tasks."""
+        return hasattr(self.estimator, "_skl_callbacks")
 
     def part(
         self, name: str, hook_data: dict[str, Any] | None = None, **about: Any
@@ -54,7 +54,7 @@ class Task:
         context = self.context
         if context is not None:
             context = context.subcontext(task_name=name, **about)
-        return type(self)(self.estimator, context, **(hook_data or {}))
+        return type(self)(self.estimator, hook_data or {}, context)
 
     def parts(self, name: str, number: int) -> Self:
         """A task within this one, of so many in any order."""
@@ -79,7 +79,11 @@ class Task:
             yield
         part.end()
 
-    def begin(self) -> Self:
+    def begin(self, max_subtasks: int | None = 0) -> Self:
+        """Begin it; the whole of a ``fit`` with the number of its parts, if known."""
+        estimator = self.estimator
+        if self.context is None and hasattr(estimator, "_init_callback_context"):
+            self.context = estimator._init_callback_context(max_subtasks=max_subtasks)
         if self.context is not None:
             self.context.call_on_fit_task_begin(
                 estimator=self.estimator, **self.hook_data
@@ -96,35 +100,112 @@ class Task:
         )
 
 
-class Epochs:
-    """Prints each epoch, as ``verbose`` asks, and makes it a task of the fit.
+@dataclass
+class Progress:
+    """Prints how a training goes, as ``verbose`` asks, and tells callbacks of it.
 
-    ``attributes()`` gives the fitted attributes of the model as it is.
+    ``task`` is that of the fit, or of a phase of it, and its parts are the epochs. In
+    an ``ensemble`` each line has the number of the network. ``is_followed`` says, once
+    it has begun, whether anybody is to hear of the epochs.
+    """
+
+    settings: Settings
+    task: Task | None
+    ensemble: bool
+    is_followed: bool = False
+    start: float = field(default_factory=time.monotonic)
+
+    def begin(self, n_epochs: int | None, n_splits: int = 0) -> Self:
+        """Begin the fit, and its first phase if it trains on splits, then on all rows.
+
+        ``n_epochs`` is None where it is not known.
+        """
+        self.is_followed = bool(self.settings.verbose)
+        if self.task is not None:
+            self.task.begin(2 if n_splits else n_epochs)
+            self.is_followed |= self.task.is_followed
+        if not n_splits:
+            return self
+        self.print(f"Validation split 1 of {n_splits}")
+        return self.phase("validation splits", n_epochs)
+
+    def phase(self, name: str, n_epochs: int | None) -> Self:
+        """Begin a phase of the fit, of so many epochs if that is known."""
+        if self.task is None:
+            return self
+        part = self.task.part(name, self.task.hook_data, max_subtasks=n_epochs)
+        return replace(self, task=part.begin())
+
+    def end_phase(self) -> bool:
+        """Whether a callback ends the fit with it."""
+        return self.task is not None and self.task.end()
+
+    def print(self, line: str) -> None:
+        if self.settings.verbose:
+            print(line)
+
+    def print_epoch(
+        self, epoch: int, loss: float, score: float | None, network: int
+    ) -> None:
+        if not self.settings.verbose:
+            return
+        of_score = ""
+        if score is not None and self.settings.scoring == "loss":
+            of_score = f", validation loss = {-score:.6f}"
+        elif score is not None:
+            of_score = f", validation score = {score:.6f}"
+        seconds = time.monotonic() - self.start
+        line = f"Iteration {epoch}, loss = {loss:.8f}{of_score}, {seconds:.2f} s"
+        self._print(line, network)
+
+    def print_end(self, last: int, best: int, network: int) -> None:
+        """Print which epoch was the last, and which the best, 0 if none is."""
+        of_best = f", best {self._unit} {best}" if best else ""
+        self._print(f"Stopped after {self._unit} {last}{of_best}", network)
+
+    def print_refit(self, n_epochs: int, reason: str, network: int) -> None:
+        self._print(f"All rows, up to {self._unit} {n_epochs}: {reason}", network)
+
+    @property
+    def _unit(self) -> str:
+        return "iteration" if self.settings.solver == "lbfgs" else "epoch"
+
+    def _print(self, line: str, network: int) -> None:
+        if self.ensemble:
+            line = f"Network {network + 1}: {line[0].lower()}{line[1:]}"
+        self.print(line)
+
+
+class Epochs:
+    """The epochs of a network: prints each, and makes it a task of the fit or phase.
+
+    ``attributes()`` gives the fitted attributes of the model as it is, ``network`` is
+    its number in an ensemble.
     """
 
     def __init__(
-        self, verbose: bool, task: Task | None, attributes: Callable[[], dict[str, Any]]
+        self,
+        progress: Progress,
+        attributes: Callable[[], dict[str, Any]],
+        network: int,
     ) -> None:
-        self._verbose = verbose
-        self._fit = task
+        self._progress = progress
         self._attributes = attributes
+        self._network = network
         self._epoch: Task | None = None
 
     def begins(self) -> None:
         """Begin the task of an epoch."""
-        if self._fit is not None:
-            about = self._fit.hook_data | {
-                "reconstruction_attributes": self._attributes
-            }
+        whole = self._progress.task
+        if whole is not None:
+            about = whole.hook_data | {"reconstruction_attributes": self._attributes}
             # Known before it begins: if one callback raises, the others still end it.
-            self._epoch = self._fit.part("epoch", about)
+            self._epoch = whole.part("epoch", about)
             self._epoch.begin()
 
     def ends(self, epoch: int, loss: float, score: float | None) -> bool:
         """Print the loss and the score; whether a callback ends the training."""
-        if self._verbose:
-            of_score = "" if score is None else f", validation score = {score:.6f}"
-            print(f"Iteration {epoch}, loss = {loss:.8f}{of_score}")
+        self._progress.print_epoch(epoch, loss, score, self._network)
         task, self._epoch = self._epoch, None
         return task is not None and task.end()
 

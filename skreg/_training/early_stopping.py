@@ -109,6 +109,12 @@ def plateaus_of(
     return [Plateau(settings.tol, patience) for _ in problem.members]
 
 
+def length_of(settings: Settings, plateau: Plateau) -> int | None:
+    """How many epochs there are, None if the training may end itself before."""
+    ends_itself = settings.solver == "lbfgs" or plateau.patience < settings.max_iter
+    return None if ends_itself else settings.max_iter
+
+
 # The rows for validation --------------------------------------------------------------
 
 
@@ -221,6 +227,13 @@ class Agreed(NamedTuple):
     scores: list[float]
     best_epoch: int
     n_epochs: int
+
+    @property
+    def reason(self) -> str:
+        """Why it is trained for so many epochs."""
+        is_cut = self.n_epochs < round(_MORE_EPOCHS * self.best_epoch)
+        cut = ", but at most max_iter" if is_cut else ""
+        return f"{_MORE_EPOCHS:g} times the best{cut}"
 
 
 def agreed(problem: Problem, splits: Sequence[Sequence[Result]]) -> dict[int, Agreed]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skreg._training import early_stopping
-from skreg._training.callbacks import Epochs, Task
+from skreg._training.callbacks import Epochs, Progress, Task
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
 from skreg._training.diagnosis import failure_of, judged
 from skreg._training.early_stopping import Plateau
@@ -28,6 +28,11 @@ class Course(NamedTuple):
     max_iter: int
     averaging: float
     n_epochs: Sequence[int] | None = None
+
+    def of_a_call(self) -> "Course":
+        """One epoch of a longer course, which knows no last one."""
+        schedule = "constant" if self.schedule == "cosine" else self.schedule
+        return Course(schedule, 1, 0.0)
 
 
 def train(
@@ -48,46 +53,47 @@ def train(
     'lbfgs'. With ``early_stopping`` and without ``validation`` each is trained on every
     split, and with ``early_stopping_refit`` again on all rows. ``training`` is a
     :class:`TrainingSet`, or rows that the ``problem_type`` reaches. ``starts`` says
-    which draw of the initial weights each begins with.
+    which draw of the initial weights each begins with. The ``task`` is begun here.
 
     The error of a single network is raised; of several each result has its own. After a
     KeyboardInterrupt a single network has what its first split has come to.
     """
     problem = problem_type.of(networks, training, before, starts)
+    settings = problem.settings
+    progress = Progress(settings, task, ensemble=starts is not None)
     if len(training.target.classes) == 1:
+        progress.begin(0)
         return [_constant(problem, before) for _ in networks]
-    settings, verbose = problem.settings, bool(problem.settings.verbose)
     course = Course(settings.learning_rate, settings.max_iter, settings.averaging)
     if incremental:
-        # A call is one epoch of a longer course, and knows no last one.
-        is_cosine = settings.learning_rate == "cosine"
-        course = Course("constant" if is_cosine else settings.learning_rate, 1, 0.0)
+        course = course.of_a_call()
     with threads_for(problem.largest_product):
         problems = [problem]
         if not incremental:
             problems = early_stopping.rounds_of(problem, validation)
         again = early_stopping.trains_again(problems, problem)
-        if verbose and again and not problem.is_stack:
-            print(f"Validation split 1 of {len(problems)}")
         plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
+        length = early_stopping.length_of(settings, plateaus[0])
+        phase = progress.begin(length, len(problems) if again else 0)
         splits = [
             _start(each, course, plateaus, before, incremental=incremental)
             for each in problems
         ]
-        if verbose or (task is not None and task.is_followed):
-            splits[0].report_to(task)
+        if progress.is_followed:
+            splits[0].report_to(phase)
         first: list[Result] = []
         try:
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
             if incremental:
                 return first
-            if not again or first[0].stopped:
+            if not again or phase.end_phase() or first[0].stopped:
+                _print_ends(progress, problem, first)
                 return judged(splits[0].problem, first)
             others = [split.results() for split in splits[1:]]
             # Their memory is for the training on all rows.
             splits.clear()
-            return _trained_on_all_rows(problem, course, [first, *others])
+            return _trained_on_all_rows(problem, course, [first, *others], progress)
         except KeyboardInterrupt as interrupt:
             if problem.is_stack:
                 raise
@@ -96,27 +102,44 @@ def train(
 
 
 def _trained_on_all_rows(
-    problem: Problem, course: Course, of_splits: Sequence[Sequence[Result]]
+    problem: Problem,
+    course: Course,
+    of_splits: Sequence[Sequence[Result]],
+    progress: Progress,
 ) -> list[Result]:
     """Train again, for 1.5 times as many epochs as were best in the splits."""
     found = list(of_splits[0])
     agreed = early_stopping.agreed(problem, of_splits)
     if not agreed:
         return found
+    for number, each in agreed.items():
+        n_epochs, start = found[number].n_epochs, problem.starts[number]
+        progress.print_end(n_epochs, each.best_epoch, start)
+        progress.print_refit(each.n_epochs, each.reason, start)
     problem = problem.some(list(agreed))
-    n_epochs = [each.n_epochs for each in agreed.values()]
-    plateaus = early_stopping.plateaus_of(problem, course.schedule, n_epochs)
-    last = _start(problem, course._replace(n_epochs=n_epochs), plateaus)
-    if problem.settings.verbose:
-        if not problem.is_stack:
-            print(f"All rows, {n_epochs[0]} iterations")
-        last.report_to(None)
+    ends = [each.n_epochs for each in agreed.values()]
+    phase = progress.phase("all rows", ends[0])
+    plateaus = early_stopping.plateaus_of(problem, course.schedule, ends)
+    last = _start(problem, course._replace(n_epochs=ends), plateaus)
+    if progress.is_followed:
+        last.report_to(phase)
     early_stopping.descend([last.solver], plateaus)
     results = judged(problem, last.results())
+    phase.end_phase()
+    _print_ends(progress, problem, results)
     for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]
         found[number] = early_stopping.joined(result, of_network, agreed[number])
     return found
+
+
+def _print_ends(
+    progress: Progress, problem: Problem, results: Sequence[Result]
+) -> None:
+    for result, start in zip(results, problem.starts, strict=True):
+        if result.failure is None:
+            best = result.best_epoch if result.watched else 0
+            progress.print_end(result.n_epochs, best, start)
 
 
 class _Split(NamedTuple):
@@ -126,11 +149,10 @@ class _Split(NamedTuple):
     solver: Solver
     plateaus: Sequence[Plateau]
 
-    def report_to(self, task: Task | None) -> None:
-        """Print the epochs, as ``verbose`` says, and let them be tasks of the fit."""
-        verbose = bool(self.problem.settings.verbose)
-        for run in self.solver.runs:
-            run.progress = Epochs(verbose, task, partial(self._attributes, run))
+    def report_to(self, progress: Progress) -> None:
+        """Print the epochs, as ``verbose`` says, and let them be tasks."""
+        for run, start in zip(self.solver.runs, self.problem.starts, strict=True):
+            run.progress = Epochs(progress, partial(self._attributes, run), start)
 
     def _attributes(self, run: Run) -> dict[str, Any]:
         """The fitted attributes of a network as it is."""

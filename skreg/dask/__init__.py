@@ -143,8 +143,7 @@ def _fit(
             given = collections(X, y, sample_weight)
             data = rows_on_workers(client, estimator, given, goes_on)
             metadata = given_only(sample_weight=sample_weight) or None
-            n_tasks = estimator.max_iter
-            task = Task.of(estimator, n_tasks, X=X, y=y, metadata=metadata).begin()
+            task = Task(estimator, {"X": X, "y": y, "metadata": metadata})
             before = estimator._before if goes_on else None
             (result,) = train(
                 [estimator], data, before=before, task=task, problem_type=RemoteProblem

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -707,9 +708,45 @@ def test_verbose_tells_the_splits_and_the_refit(capsys):
     found = fit(model, X, y)
     lines = capsys.readouterr().out.splitlines()
     headings = [line for line in lines if not line.startswith("Iteration")]
+    n_epochs, best = len(found.validation_scores_), found.best_n_iter_
     assert headings == [
         "Validation split 1 of 4",
-        f"All rows, {found.n_iter_} iterations",
+        f"Stopped after epoch {n_epochs}, best epoch {best}",
+        f"All rows, up to epoch {found.n_iter_}: 1.5 times the best, "
+        "but at most max_iter",
+        f"Stopped after epoch {found.n_iter_}",
+    ]
+
+
+@pytest.mark.slow
+def test_the_phases_of_early_stopping_are_tasks():
+    pytest.importorskip("sklearn.callback")
+    X, y = make_data(n=120)
+    tasks = []
+
+    class Recorder:
+        def setup(self, estimator, context):
+            """Nothing to set up."""
+
+        def teardown(self, estimator, context):
+            """Nor to tear down."""
+
+        def on_fit_task_begin(self, estimator, context):
+            tasks.append((context.task_name, context.max_subtasks))
+
+        def on_fit_task_end(self, estimator, context):
+            return False
+
+    model = make_model(**DEFAULTS).set_callbacks(Recorder())
+    found = fit(model, X, y)
+    n_epochs = len(found.validation_scores_)
+    assert tasks == [
+        ("fit", 2),
+        # No plateau comes within max_iter.
+        ("validation splits", n_epochs),
+        *[("epoch", 0)] * n_epochs,
+        ("all rows", found.n_iter_),
+        *[("epoch", 0)] * found.n_iter_,
     ]
 
 
@@ -1030,11 +1067,17 @@ def test_scaled_columns_are_not_warned_of():
 
 
 def test_verbose_prints_each_epoch(capsys):
+    def printed():
+        out, n_seconds = re.subn(
+            r", \d+\.\d\d s$", "", capsys.readouterr().out, flags=re.M
+        )
+        assert n_seconds == out.count("Iteration") == 3
+        return out
+
     fit(make_model(verbose=True, max_iter=3), X_GOOD, Y_GOOD)
-    found = capsys.readouterr().out
+    found = printed()
     make_model(verbose=True, max_iter=3).fit(X_GOOD, Y_GOOD)
-    assert found == capsys.readouterr().out
-    assert found.count("Iteration") == 3
+    assert found == printed()
 
 
 def test_ctrl_c_keeps_the_weights_and_is_raised_again(monkeypatch):

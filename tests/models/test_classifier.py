@@ -1242,46 +1242,11 @@ def test_shuffle_makes_a_difference():
 # Words -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verbose", [True, 1, 10])
-@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_verbose_prints_one_line_an_epoch(solver, verbose, capsys):
-    X, y = make_data()
-    estimator = fit(small(solver=solver, verbose=verbose), X, y)
-    captured = capsys.readouterr()
-    lines = captured.out.splitlines()
-    assert captured.err == ""
-    assert len(lines) == estimator.n_iter_ > 3
-    for epoch, (line, loss) in enumerate(
-        zip(lines, estimator.loss_curve_, strict=True), start=1
-    ):
-        numbers = re.findall(r"\d+\.?\d*", line)
-        assert int(numbers[0]) == epoch
-        assert float(numbers[1]) == pytest.approx(loss, abs=1e-6)
-
-
-def test_verbose_prints_one_line_an_epoch_with_early_stopping(capsys):
-    X, y = make_data()
-    estimator = small(verbose=True, early_stopping=True).fit(X, y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == estimator.n_iter_
-    for line, score in zip(lines, estimator.validation_scores_, strict=True):
-        last = re.findall(r"-?\d+\.\d+", line)[-1]
-        assert float(last) == pytest.approx(score, abs=1e-5)
-
-
 def test_it_is_silent_by_default(capsys):
     X, y = make_data()
     small().fit(X, y).partial_fit(X, y)
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
-
-
-def test_partial_fit_prints_a_line_a_call(capsys):
-    X, y = make_data()
-    estimator = small(verbose=True)
-    for _ in range(3):
-        estimator.partial_fit(X, y, classes=[0, 1])
-    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

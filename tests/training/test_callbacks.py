@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import ROOT, assert_same_weights, small
+from helpers import ROOT, assert_same_weights, no_convergence_warning, small
 from sklearn.datasets import load_iris, make_classification
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
@@ -92,16 +92,134 @@ EARLY_STOPPING = {
 }
 
 
-def test_the_epochs_of_early_stopping_are_those_of_its_first_split(iris, capsys):
-    """What the training on all rows does is not told."""
-    recorder = Recorder()
-    model = classifier(**EARLY_STOPPING, verbose=True)
-    model.set_callbacks(recorder).fit(*iris)
-    first, again = capsys.readouterr().out.split("All rows")
-    assert first.startswith("Validation split 1 of 2")
-    assert recorder.begun() == len(recorder.scores) == first.count("Iteration ")
-    assert again.count("Iteration ") == model.n_iter_ > 1
-    assert recorder.events[-2:] == [("end", "fit"), "teardown"]
+def parts(recorder):
+    """(the task, how many parts it was to have, those it had) of all but the epochs."""
+    tasks = [event[1:] for event in recorder.events if event[0] == "begin"]
+    return [
+        (
+            name,
+            max_subtasks,
+            [other for other, *_, parent, _, _ in tasks if parent == name],
+        )
+        for name, _, max_subtasks, *_ in tasks
+        if name != "epoch"
+    ]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_phases_of_early_stopping_are_tasks(iris, solver):
+    """Each with its epochs, those of the first split and those of all rows."""
+    recorder = SearchRecorder()
+    model = classifier(**EARLY_STOPPING, solver=solver).set_callbacks(recorder)
+    with no_convergence_warning():
+        model.fit(*iris)
+    fit, splits, all_rows = parts(recorder)
+    assert fit == ("fit", 2, ["validation splits", "all rows"])
+    # The splits end when they have learnt enough.
+    assert splits[:2] == ("validation splits", None)
+    n_epochs = len(model.validation_scores_)
+    assert splits[2][:n_epochs] == ["epoch"] * n_epochs
+    # Each split of L-BFGS ends by itself; the scores are of what all have made.
+    assert len(splits[2]) == n_epochs or solver == "lbfgs"
+    assert all_rows == ("all rows", model.n_iter_, ["epoch"] * model.n_iter_)
+    ended = [event[1] for event in recorder.events if event[0] == "end"]
+    assert [name for name in ended if name != "epoch"] == [
+        "validation splits",
+        "all rows",
+        "fit",
+    ]
+    assert {event[-2:] for event in recorder.events[1:-1]} == {((150, 4), 150)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_epochs"),
+    [
+        # Cosine has no plateau without early stopping, nor has infinite patience.
+        ({"learning_rate": "cosine"}, 20),
+        ({"learning_rate": "constant", "n_iter_no_change": np.inf}, 20),
+        ({"learning_rate": "constant", "n_iter_no_change": 20}, 20),
+        ({"early_stopping": True, "n_iter_no_change": np.inf}, 20),
+        ({"learning_rate": "constant", "n_iter_no_change": 19}, None),
+        ({"early_stopping": True}, None),
+        ({"solver": "lbfgs"}, None),
+        ({"solver": "lbfgs", "n_iter_no_change": np.inf}, None),
+    ],
+)
+def test_the_number_of_epochs_is_told_where_it_is_known(iris, parameters, n_epochs):
+    """``max_iter`` would promise many more, and a time left that is far too long."""
+    recorder = SearchRecorder()
+    model = classifier(max_iter=20, early_stopping_refit=False, tol=0.01)
+    with no_convergence_warning():
+        model.set_params(**parameters).set_callbacks(recorder).fit(*iris)
+    ((name, told, epochs),) = parts(recorder)
+    assert (name, told) == ("fit", n_epochs)
+    assert epochs == ["epoch"] * model.n_iter_
+
+
+def test_a_constant_model_has_no_epochs(iris):
+    recorder = SearchRecorder()
+    classifier(**EARLY_STOPPING).set_callbacks(recorder).fit(iris[0], iris[1] * 0)
+    assert parts(recorder) == [("fit", 0, [])]
+
+
+def test_a_callback_may_stop_the_training_on_all_rows(iris):
+    """The model is what it was then."""
+    plain = classifier(**EARLY_STOPPING).fit(*iris)
+    n_epochs = len(plain.validation_scores_)
+    recorder = Recorder(stop_at=n_epochs + 2)
+    model = classifier(**EARLY_STOPPING).set_callbacks(recorder).fit(*iris)
+    assert model.refit_
+    assert model.n_iter_ == 2 < plain.n_iter_
+    assert model.loss_curve_ == plain.loss_curve_[:2]
+    assert recorder.scores[-1] == model.score(*iris)
+    assert recorder.events[-4:] == [
+        ("end", "epoch"),
+        ("end", "all rows"),
+        ("end", "fit"),
+        "teardown",
+    ]
+
+
+def test_a_callback_may_stop_between_the_phases(iris):
+    """Then the network of the first split is the model, with its best weights."""
+
+    class Between(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "validation splits"
+
+    model = classifier(**EARLY_STOPPING).set_callbacks(Between()).fit(*iris)
+    expected = classifier(
+        **EARLY_STOPPING | {"early_stopping_refit": False, "n_validation_splits": 1}
+    )
+    assert not model.refit_
+    assert model.n_iter_ == len(model.validation_scores_)
+    assert vars(expected.fit(*iris)).keys() == vars(model).keys() - {"_skl_callbacks"}
+
+
+@pytest.mark.parametrize("name", ["validation splits", "all rows"])
+def test_an_interrupt_where_a_phase_begins(iris, name):
+    class Interrupts(Recorder):
+        def on_fit_task_begin(self, estimator, context, *, X=None):
+            super().on_fit_task_begin(estimator, context, X=X)
+            if context.task_name == name:
+                raise KeyboardInterrupt
+
+    recorder = Interrupts()
+    model = classifier(**EARLY_STOPPING).set_callbacks(recorder)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*iris)
+    assert recorder.events[-1] == "teardown"
+    # That of the first split is there, once it has been trained.
+    assert hasattr(model, "coefs_") == (name == "all rows")
+
+
+def test_progress_bar_shows_the_phases(iris, capsys):
+    pytest.importorskip("rich")
+    model = classifier(**EARLY_STOPPING).set_callbacks(callback.ProgressBar())
+    model.fit(*iris)
+    shown = capsys.readouterr().out
+    for task in ("fit", "validation splits #0", "all rows #1"):
+        assert re.search(rf"RegularizedMLPClassifier - {task} .*100%", shown)
 
 
 def test_a_callback_may_stop_early_stopping(iris):

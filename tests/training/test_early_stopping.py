@@ -591,19 +591,6 @@ def test_the_warning_of_convergence_is_of_the_splits():
         lbfgs.fit(X, y)
 
 
-def test_verbose_tells_the_splits_and_the_refit(capsys):
-    X, y = table()
-    model = classifier(
-        early_stopping_refit=True, n_validation_splits=2, verbose=True
-    ).fit(X, y)
-    lines = capsys.readouterr().out.splitlines()
-    headings = [line for line in lines if not line.startswith("Iteration")]
-    heading = f"All rows, {model.n_iter_} iterations"
-    assert headings == ["Validation split 1 of 2", heading]
-    assert lines.index(heading) - 1 == len(model.validation_scores_)
-    assert len(lines) - lines.index(heading) - 1 == model.n_iter_
-
-
 @pytest.mark.parametrize("split", [0, 1])
 @pytest.mark.parametrize("averaging", [0.0, 0.5])
 def test_ctrl_c_in_an_epoch_of_a_split_ends_all(split, averaging):

@@ -262,7 +262,8 @@ def test_the_estimators_are_not_written():
 def test_epochs_may_be_printed(capsys):
     """Those of one and those of the next take turns."""
     train(several(GRID[:2], verbose=True, max_iter=3), rows_of())
-    lines = capsys.readouterr().out.splitlines()
+    *lines, one, other = capsys.readouterr().out.splitlines()
+    assert one == other == "Stopped after epoch 3"
     numbers = [line.split(",")[0] for line in lines]
     assert numbers == [f"Iteration {epoch}" for epoch in (1, 1, 2, 2, 3, 3)]
 
@@ -348,9 +349,11 @@ def split_and_trained_again(lambds, n_splits=2, **parameters):
 
 
 def test_the_epochs_of_the_first_split_are_printed_and_those_of_all_rows(capsys):
-    """Of several networks no line says which they are: splits alone have a score."""
+    """Those of splits alone have a score."""
     found = train(split_and_trained_again((0.1, 30.0), verbose=True), rows_of())
-    printed = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Validation split 1 of 2"
+    printed = [line for line in lines if line.startswith("Iteration ")]
     expected = [
         (epoch, of_split)
         for of_split in (True, False)
@@ -512,13 +515,15 @@ def test_a_callback_that_ends_the_training_of_the_first_split_ends_all():
         hook_data: ClassVar = {}
         n_epochs = 0
 
-        def part(self, name, hook_data):
-            assert name == "epoch"
-            # Whoever follows it can make a model, and keep it.
-            seen.append(hook_data["reconstruction_attributes"]()["coefs_"][0])
+        def part(self, name, hook_data, **about):
+            phase = {"validation splits": {"max_subtasks": None}, "epoch": {}}
+            assert about == phase[name]
+            if name == "epoch":
+                # Whoever follows it can make a model, and keep it.
+                seen.append(hook_data["reconstruction_attributes"]()["coefs_"][0])
             return self
 
-        def begin(self):
+        def begin(self, *max_subtasks):
             return self
 
         def end(self):
