@@ -674,13 +674,6 @@ def test_html_and_parameters_round_trip():
     assert copy.set_params(lambd=4.0).lambd == 4.0
 
 
-def test_verbose_prints_an_epoch_a_line(iris, capsys):
-    classifier(verbose=True, max_iter=3, early_stopping=True).fit(*iris)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert all("loss = " in line and "validation score" in line for line in lines)
-
-
 def test_the_rate_of_adaptive_does_not_reach_other_schedules(iris):
     X, y = iris
     model = classifier(

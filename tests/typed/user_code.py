@@ -117,6 +117,7 @@ def searches(X: Array, y: Array) -> None:
     assert_type(again.plot(colorbar=False), RegularizationGridDisplay)
     assert_type(again.best, tuple[int, int] | None)
     assert_type(again.score_name, str | None)
+    assert_type(again.note, str | None)
     fast = RegularizedMLPClassifierCV(
         lambds=np.logspace(-1, 1, 2),
         keep_probs=(0.5, [0.9]),
