@@ -28,7 +28,6 @@ from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
 from skreg._training.rows import TrainingSet, given_rows
 
-check_method_params = _check_method_params
 insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 

@@ -1,7 +1,9 @@
 """How a search splits the rows, measures its settings and, by default, chooses one."""
 
 import copy
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skreg._network import Array
+from skreg._training.advice import warn
 from skreg._training.labels import plain_labels
+from skreg._training.rows import TrainingSet
 from skreg._training.settings import random_streams
 
 # How many times the least loss the loss of a setting may be, for its accuracy to count.
@@ -22,18 +26,29 @@ def splits_of(
     cv: Any,
     X: Any,
     y: Any,
+    training: TrainingSet,
     random_state: int | np.random.RandomState | None,
     split_params: dict[str, Any],
 ) -> list[tuple[Array, Array]]:
     """The rows to train on and those to test on, of each split."""
     splitter = check_cv(cv, y, classifier=True)
     if cv is None:
+        n_splits = _default_n_splits(training, splitter.n_splits)
         # A copy, since the networks have the stream as it is.
         seed = random_streams(copy.deepcopy(random_state)).split_seed
-        splitter = type(splitter)(splitter.n_splits, shuffle=True, random_state=seed)
+        splitter = type(splitter)(n_splits, shuffle=True, random_state=seed)
     n_splits = splitter.get_n_splits(X, y, **split_params)
-    splits = list(splitter.split(X, y, **split_params))
-    if not splits or len(splits) != n_splits:
+    with warnings.catch_warnings():
+        if cv is None:
+            # It speaks of n_splits, which nobody set.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = list(splitter.split(X, y, **split_params))
+    if not splits:
+        raise ValueError(
+            f"cv={cv!r} gave no splits of the rows. Give a number of folds, a splitter "
+            "or pairs of (train, test) indices."
+        )
+    if len(splits) != n_splits:
         raise ValueError(
             f"cv={cv!r} gave {len(splits)} splits of the rows, but announced "
             f"{n_splits}. Give a splitter with the same number of splits each time."
@@ -58,6 +73,27 @@ def as_scorers_take_it(y: Any) -> Any:
     return y if labels.dtype.kind == np.asarray(y).dtype.kind else labels
 
 
+def _default_n_splits(training: TrainingSet, at_most: int) -> int:
+    """As many as the largest class has rows, with a warning of a class with fewer."""
+    counts = training.strata()
+    n_splits, rarest = min(at_most, int(counts.max())), int(np.argmin(counts))
+    if n_splits < 2:
+        raise ValueError(
+            f"y has {n_splits} row a class; cv=None needs at least 2 of some class, to "
+            "train on one and test on the other. Give more rows, or your own "
+            "(train, test) indices as cv."
+        )
+    if counts[rarest] < n_splits:
+        warn(
+            f"The class {training.target.classes[rarest]} of y has fewer rows, "
+            f"{counts[rarest]}, than cv=None makes folds, {n_splits}: some folds have "
+            "none of it to score. Give more rows of it, leave it out, or set cv to "
+            "fewer folds.",
+            UserWarning,
+        )
+    return n_splits
+
+
 def automatic_scorers(estimator: Any, *, raises: bool) -> Any:
     """The estimator's own score, and minus the loss.
 
@@ -76,6 +112,35 @@ def scorer_or_scorers(scoring: Any, estimator: Any) -> Any:
     if isinstance(scoring, list | tuple | set):
         return {name: check_scoring(estimator, name) for name in scoring}
     return check_scoring(estimator, None if scoring == "auto" else scoring)
+
+
+@contextmanager
+def error_without_weights(scoring: Any) -> Iterator[None]:
+    """An error names a ``scoring`` that takes no weights."""
+    try:
+        yield
+    except TypeError as error:
+        if "unexpected keyword argument 'sample_weight'" not in str(error):
+            raise
+        raise TypeError(
+            f"scoring={scoring!r} takes no sample_weight. Call score without it, or "
+            "set scoring to a scorer that takes it."
+        ) from error
+
+
+def check_any_score(results: dict[str, Any], metric: str, n_splits: int) -> None:
+    """At least one setting has a mean score, so that one may be the best."""
+    if not np.isnan(results[f"mean_test_{metric}"]).all():
+        return
+    of_splits = [results[f"split{k}_test_{metric}"] for k in range(n_splits)]
+    without = [k for k, scores in enumerate(of_splits) if np.isnan(scores).all()]
+    raise ValueError(
+        f"No setting is the best: mean_test_{metric} is NaN for all of the "
+        f"{len(results['params'])}, in the splits {without} each time. A scorer that "
+        "fails gives NaN and warns why; it may where all test rows have sample_weight "
+        "0. Give another scoring or cv; or an error_score, 'raise' to see the first "
+        "error or a number that stands for failures."
+    )
 
 
 def forget_losses_of_failures(results: Sequence[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
     process_routing,
@@ -112,9 +113,9 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
 
     cv : int, cross-validation generator, iterable or None, default=None
         The splits: None for five stratified folds of rows that are shuffled by
-        ``random_state``, since many tables are sorted; an int for as many folds that
-        are not shuffled, as in ``GridSearchCV``; a splitter, or an iterable of
-        (train, test) indices.
+        ``random_state``, since many tables are sorted, or for as many, at least two, as
+        the largest class has rows; an int for as many folds that are not shuffled, as
+        in ``GridSearchCV``; a splitter, or an iterable of (train, test) indices.
 
     scoring : str, callable, list, tuple, dict or None, default='auto'
         What measures a setting on the rows left out. 'auto' measures the accuracy and
@@ -249,6 +250,9 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
     5
     """
 
+    # Weights go to the scorer, by its own request.
+    __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
+
     @property
     def estimator(self) -> RegularizedMLPClassifier:
         """The classifier that is searched: each candidate but for its parameters."""
@@ -288,7 +292,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             The rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             The classes; or 0 and 1 for each label of a multilabel problem.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or float, default=None
             The weight of each row, at least 0. The scorers get them if those of
             ``GridSearchCV`` do, which depends on scikit-learn's version.
         X_val, y_val, sample_weight_val : array-like, default=None
@@ -306,7 +310,9 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         Raises
         ------
         ValueError
-            If a parameter, X, y or a weight is out of range, or if all trainings fail.
+            If a parameter, X, y or a weight is out of range, if ``cv=None`` and no
+            class has two rows, if all trainings fail, or if no setting has a mean score
+            that is a number.
         TypeError
             If an argument is unknown.
         KeyboardInterrupt
@@ -319,7 +325,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             If ``max_iter`` ends the training of a network.
         UserWarning
             As :meth:`RegularizedMLPClassifier.fit`, once for all networks; of the
-            penalty only for those fitted to all rows.
+            penalty only for those fitted to all rows. And if with ``cv=None`` a class
+            has fewer rows than there are folds.
 
         Examples
         --------
@@ -335,19 +342,18 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         scorers, refit_metric = self._get_scorers()
         grid = self._candidates()
         X, y = indexable(X, y)
-        weights = given_only(sample_weight=sample_weight)
-        fit_params = candidates.check_method_params(X, weights)
         validation = given_only(
             X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
         )
-        routed = self._routed(fit_params, params)
         estimator = clone(self.estimator)
         # An error tells what is wrong with all rows.
         known = clone(estimator)
-        rows = given_rows(known, X, y, **fit_params, **validation)
-        y = scoring.as_scorers_take_it(y)
+        given = given_rows(known, X, y, sample_weight, **validation)
+        rows, y = given.training, scoring.as_scorers_take_it(y)
+        fit_params = given_only(sample_weight=rows.sample_weight)
+        routed = self._routed(fit_params, params)
         splits = scoring.splits_of(
-            self.cv, X, y, self.random_state, routed.splitter.split
+            self.cv, X, y, rows, self.random_state, routed.splitter.split
         )
         n_tasks = 1 + (self.refit is not False)
         data = {"X": X, "y": y, "metadata": fit_params or None}
@@ -356,7 +362,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             task,
             grid,
             splits,
-            stack_size(known, rows.training),
+            stack_size(known, rows),
             estimator=estimator,
             X=X,
             y=y,
@@ -371,7 +377,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             if self.refit:
                 self._refit(clone(estimator), task, X, y, **fit_params, **validation)
         task.end()
-        self._warn(known, rows.training, rows.validation)
+        self._warn(known, rows, given.validation)
         return self
 
     def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
@@ -381,6 +387,67 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             weights_text(training, "lambds", self.lambds),
             idle_text(network, training, validation, "early_stopping_scoring"),
         )
+
+    def score(
+        self,
+        X: ArrayLike | Sparse,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> float:
+        """The score of the best network or ensemble on these rows, by ``scoring``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their classes, or 0 and 1 for each label.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weight of each row.
+        **params : dict
+            With metadata routing, all that the scorer requests; it gets the weights
+            too only if it requests them.
+
+        Returns
+        -------
+        score : float
+            The accuracy with ``scoring='auto'`` or None. Of several scorers, that of
+            the one that ``refit`` names.
+
+        Raises
+        ------
+        NotFittedError
+            If the search is not fitted yet.
+        TypeError
+            If there are weights, and the scorer takes none.
+        ValueError
+            If X is not as it was in ``fit``, or y has values that are no labels.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skreg import RegularizedMLPClassifierCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = RegularizedMLPClassifierCV(
+        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), random_state=0
+        ... ).fit(X, y)
+        >>> search.score(X, y, sample_weight=(y == 0) + 1.0) > 0.9
+        True
+        """
+        y = None if y is None else scoring.as_scorers_take_it(y)
+        given = given_only(sample_weight=sample_weight) | params
+        if (
+            given.keys() != {"sample_weight"}
+            or get_config()["enable_metadata_routing"]
+            or not hasattr(self, "best_estimator_")
+        ):
+            # Or its error.
+            return float(super().score(X, y, **given))
+        scorer = self.scorer_ if callable(self.scorer_) else self.scorer_[self.refit]
+        with scoring.error_without_weights(self._scored_by):
+            found = scorer(self.best_estimator_, X, y, sample_weight=sample_weight)
+        return float(found[self.refit] if isinstance(found, dict) else found)
 
     def _evaluated(
         self,
@@ -446,44 +513,6 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         self.best_estimator_, self.n_iter_ = best, best.n_iter_
         if hasattr(best, "feature_names_in_"):
             self.feature_names_in_ = best.feature_names_in_
-
-    def score(self, X: ArrayLike | Sparse, y: Any = None, **params: Any) -> float:
-        """The score of the best setting on these rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Their classes or labels.
-        **params : dict
-            With metadata routing, what the scorer requests.
-
-        Returns
-        -------
-        score : float
-            By ``scorer_``, or by that of ``refit`` where there are several.
-
-        Raises
-        ------
-        NotFittedError
-            If the search is not fitted yet.
-        ValueError
-            If X is not as it was in ``fit``, or y has values that are no labels.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skreg import RegularizedMLPClassifierCV
-        >>> X, y = load_iris(return_X_y=True)
-        >>> search = RegularizedMLPClassifierCV(
-        ...     (0.1, 1.0), (1.0,), hidden_layer_sizes=(10,), random_state=0
-        ... ).fit(X, y)
-        >>> search.score(X, y) > 0.9
-        True
-        """
-        y = None if y is None else scoring.as_scorers_take_it(y)
-        return float(super().score(X, y, **params))
 
     @property
     def scorer_(self) -> Any:
@@ -596,6 +625,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         if not self.refit and self.multimetric_:
             return
         found = self.cv_results_
+        if not callable(self.refit):
+            scoring.check_any_score(found, refit_metric, self.n_splits_)
         if self._is_automatic and not callable(self.refit):
             self.best_index_ = scoring.most_accurate_of_the_likely(found)
         else:

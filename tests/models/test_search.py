@@ -24,6 +24,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    PredefinedSplit,
     StratifiedKFold,
     cross_val_score,
 )
@@ -41,6 +42,7 @@ from skreg._models.scoring import MinusLoss, most_accurate_of_the_likely, splits
 from skreg._network.propagation import STACK_BYTES, WORKSPACE_BYTES
 from skreg._training.advice import PenaltyWarning, RowsWarning
 from skreg._training.fit import train
+from skreg._training.rows import given_rows
 
 KINDS = ["binary", "multiclass", "multilabel"]
 LAMBDS = (0.1, 5.0)
@@ -1601,6 +1603,22 @@ def test_routing_of_weights_to_the_score_of_the_classifier():
         )
 
 
+def test_routing_of_weights_to_several_scorers():
+    X, y, weight = table()
+    with config_context(enable_metadata_routing=True):
+        asks = get_scorer("neg_log_loss").set_score_request(sample_weight=True)
+        ignores = get_scorer("accuracy").set_score_request(sample_weight=False)
+        of = search(scoring={"one": asks, "two": ignores}, refit="one")
+        of.fit(X, y, sample_weight=weight)
+        score = of.score(X, y, sample_weight=weight)
+        assert score == asks(of.best_estimator_, X, y, sample_weight=weight)
+        assert score != of.score(X, y)
+        # A function asks for nothing.
+        of = search().set_params(scoring=as_dict, refit="a").fit(X, y)
+        with pytest.raises(TypeError, match="sample_weight"):
+            of.score(X, y, sample_weight=weight)
+
+
 def test_routing_through_a_pipeline():
     X, y, weight = table()
     with config_context(enable_metadata_routing=True):
@@ -1630,6 +1648,311 @@ def test_routing_refuses_what_nobody_asked_for():
         else:
             # Older versions leave the scorer without weights, and say nothing.
             assert_same(search().fit(X, y, weight), theirs, X)
+
+
+# Few rows of a class -----------------------------------------------------------------
+
+
+def few(counts):
+    """So many rows of each class, far from each other."""
+    y = np.repeat(np.array(["a", "b", "c"])[: len(counts)], counts)
+    X = np.random.default_rng(0).normal(size=(len(y), 4))
+    return X + 3 * (np.unique(y, return_inverse=True)[1])[:, None], y
+
+
+@pytest.mark.parametrize(
+    ("counts", "n_splits"),
+    [((k, k, k), min(k, 5)) for k in (2, 3, 4, 5, 6, 20)] + [((2, 2), 2)],
+    ids=str,
+)
+def test_with_few_rows_a_class_there_are_fewer_folds(counts, n_splits):
+    X, y = few(counts)
+    of = search(cv=None, scoring="accuracy")
+    assert clone(of).fit(X, y).n_splits_ == n_splits
+    codes = np.unique(y, return_inverse=True)[1]
+    folds = folds_of(of, X, codes)
+    assert sorted(np.concatenate(folds)) == list(range(len(y)))
+    assert all(set(y[fold]) == set(y) for fold in folds)
+
+
+@pytest.mark.parametrize(("n", "n_splits"), [(2, 2), (3, 3), (4, 4), (5, 5), (6, 5)])
+def test_with_few_rows_of_labels_there_are_fewer_folds(n, n_splits):
+    X, y, _ = table("multilabel", n)
+    for labels in (y, sparse.csr_array(y)):
+        assert search(cv=None, scoring="auto").fit(X, labels).n_splits_ == n_splits
+
+
+@pytest.mark.parametrize(
+    ("counts", "n_splits", "rarest"),
+    [((4, 2), 4, "b"), ((40, 40, 1), 5, "c"), ((1, 2), 2, "a"), ((9, 4, 9), 5, "b")],
+    ids=str,
+)
+def test_a_class_with_fewer_rows_than_folds_is_named(counts, n_splits, rarest):
+    X, y = few(counts)
+    text = (
+        rf"^The class {rarest} of y has fewer rows, {min(counts)}, than .* {n_splits}:"
+    )
+    of = search(cv=None, scoring="auto")
+    with pytest.warns(UserWarning, match=text) as told:
+        of.fit(X, y)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert of.n_splits_ == n_splits
+    assert np.isfinite(of.best_score_)
+
+
+def test_rows_of_weight_zero_make_no_folds():
+    X, y = few((9, 9))
+    weight = np.tile([1, 1, 1, 0, 0, 0, 0, 0, 0], 2)
+    assert search(cv=None, scoring="auto").fit(X, y, weight).n_splits_ == 3
+
+
+@pytest.mark.parametrize("kind", ["classes", "labels"])
+def test_one_row_a_class_is_too_few_for_folds(kind):
+    X, y = few((1, 1, 1))
+    if kind == "labels":
+        X, y = X[:1], [[0, 1, 1]]
+    of = search(cv=None)
+    with pytest.raises(
+        ValueError, match=r"^y has 1 row a class; cv=None needs"
+    ) as told:
+        of.fit(X, y)
+    assert "n_splits" not in str(told.value)
+    assert vars(of).keys() == of.get_params().keys()
+
+
+def test_a_number_of_folds_that_is_set_is_scikit_learns():
+    X, y = few((4, 4, 2))
+    for n_splits, text in ((10, "n_splits=10 cannot be greater"), (3, "n_splits=3")):
+        told, mine = [], search(cv=n_splits, scoring="accuracy")
+        for of in (mine, separate(mine)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    of.fit(X, y)
+                except ValueError as error:
+                    told.append(str(error))
+                else:
+                    told += {str(each.message) for each in caught}
+        assert text in told[0]
+        assert told[0] == told[1]
+
+
+# Weights ---------------------------------------------------------------------------
+
+
+def weighted_dict(model, X, y, sample_weight=None):
+    return {
+        "a": model.score(X, y),
+        "b": likelihood(model, X, y, sample_weight=sample_weight),
+    }
+
+
+WEIGHTED = [
+    ("auto", True),
+    (None, True),
+    ("accuracy", True),
+    ("neg_log_loss", True),
+    (likelihood, True),
+    (Seen(), True),
+    (["accuracy", "neg_log_loss"], "neg_log_loss"),
+    ({"one": "accuracy", "two": likelihood}, "two"),
+    (weighted_dict, "b"),
+]
+
+
+@pytest.mark.parametrize("n_refits", [1, 2])
+@pytest.mark.parametrize(("scoring", "refit"), WEIGHTED, ids=str)
+def test_a_weight_in_score_is_so_many_rows(scoring, refit, n_refits):
+    X, y, _ = table()
+    weight = np.random.default_rng(0).integers(0, 5, size=47)
+    repeated = np.repeat(X, weight, axis=0), np.repeat(y, weight)
+    of = search(scoring=scoring, refit=refit, n_refits=n_refits).fit(X, y)
+    expected = of.score(*repeated)
+    assert expected != of.score(X, y)
+    for weights in (weight, weight.tolist(), pd.Series(weight)):
+        assert of.score(X, y, weights) == pytest.approx(expected, rel=1e-12)
+    assert of.score(X, y, sample_weight=None) == of.score(X, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_in_the_score_of_all_kinds_of_y(kind):
+    X, y, weight = table(kind)
+    of = search(scoring="auto", n_refits=2).fit(X, y)
+    right = (of.predict(X) == y).reshape(47, -1).all(axis=1)
+    expected = np.average(right, weights=weight)
+    assert of.score(X, y, sample_weight=weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_in_the_score_of_a_pipeline():
+    X, y, weight = table()
+    model = make_pipeline(StandardScaler(), search(scoring="auto")).fit(X, y)
+    expected = accuracy_score(y, model.predict(X), sample_weight=weight)
+    assert model.score(X, y, sample_weight=weight) == pytest.approx(expected, rel=1e-12)
+
+
+def without_weights(model, X, y):
+    return likelihood(model, X, y)
+
+
+def metric_without_weights(y, p):
+    return probability(y, p)
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        without_weights,
+        make_scorer(metric_without_weights, response_method="predict_proba"),
+        {"one": "accuracy", "two": without_weights},
+    ],
+    ids=["function", "scorer", "dict"],
+)
+def test_a_scorer_that_takes_no_weights_is_named(scoring):
+    X, y, weight = table()
+    refit = "two" if isinstance(scoring, dict) else True
+    of = search(scoring=scoring, refit=refit).fit(X, y)
+    text = (
+        r"^scoring=.*without_weights.* takes no sample_weight\. Call score without it"
+    )
+    with pytest.raises(TypeError, match=text):
+        of.score(X, y, sample_weight=weight)
+    assert of.score(X, y) == likelihood(of.best_estimator_, X, y)
+
+
+def wrong_type(model, X, y, sample_weight=None):
+    if sample_weight is not None:
+        raise TypeError("weights that I do not like")
+    return 0.5
+
+
+def test_other_errors_of_scores_with_weights_are_their_own():
+    X, y, weight = table()
+    of = search(scoring=wrong_type)
+    with pytest.raises(NotFittedError):
+        of.score(X, y, sample_weight=weight)
+    of.fit(X, y)
+    with pytest.raises(TypeError, match="weights that I do not like"):
+        of.score(X, y, sample_weight=weight)
+    with pytest.raises(ValueError, match="enable_metadata_routing"):
+        of.score(X, y, sample_weight=weight, colour=weight)
+    of.set_params(refit=False).fit(X, y)
+    with pytest.raises(AttributeError, match="refit=False"):
+        of.score(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("scoring", ["auto", likelihood], ids=str)
+@pytest.mark.parametrize("one", [2.0, 3, np.float32(0.5)], ids=repr)
+def test_one_number_is_the_weight_of_each_row(one, scoring):
+    X, y, _ = table()
+    of = search(scoring=scoring)
+    found = clone(of).fit(X, y, sample_weight=one)
+    assert_same(found, of.fit(X, y, np.full(47, float(one))), X)
+    assert np.isfinite(found.best_score_)
+
+
+def test_one_number_reaches_the_scorers_as_weights():
+    """Where scikit-learn gives them weights at all."""
+    X, y, _ = table()
+    told = []
+
+    def scorer(model, X, y, sample_weight=None):
+        told.append(None if sample_weight is None else sample_weight.tolist())
+        return 0.5
+
+    search(scoring=scorer).fit(X, y, sample_weight=2)
+    alone, told = told, []
+    search(scoring=scorer).fit(X, y, sample_weight=np.full(47, 2.0))
+    assert alone
+    assert alone == told
+
+
+@pytest.mark.parametrize("one", [0.0, -1.0, np.nan, np.inf])
+def test_one_number_that_is_no_weight_is_refused(one, stacks):
+    X, y, _ = table()
+    with pytest.raises(ValueError, match="sample_weight"):
+        search().fit(X, y, sample_weight=one)
+    assert stacks == []
+
+
+# No score at all ---------------------------------------------------------------------
+
+
+def never(model, X, y, sample_weight=None):
+    return np.nan
+
+
+def never_b(model, X, y, sample_weight=None):
+    return {"a": 1.0, "b": np.nan}
+
+
+def fails(model, X, y, sample_weight=None):
+    raise ArithmeticError("no score of mine")
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the t:UserWarning")
+@pytest.mark.parametrize(
+    ("scoring", "refit", "name"),
+    [
+        (never, True, "score"),
+        (never, False, "score"),
+        (fails, True, "score"),
+        ({"one": "accuracy", "two": never}, "two", "two"),
+        ({"one": "accuracy", "two": fails}, "two", "two"),
+        (never_b, "b", "b"),
+    ],
+)
+def test_without_any_score_no_setting_is_the_best(scoring, refit, name):
+    X, y, _ = table()
+    of = search().fit(X, y)
+    before = vars(of).copy()
+    of.set_params(scoring=scoring, refit=refit)
+    text = (
+        rf"^No setting is the best: mean_test_{name} is NaN for all of the 4, in the "
+    )
+    with pytest.raises(ValueError, match=text + r"splits \[0, 1\] each time"):
+        of.fit(X, y)
+    # What was there stays.
+    changed = {"scoring": scoring, "refit": refit}
+    assert vars(of) == before | changed
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the t:UserWarning")
+@pytest.mark.parametrize("scoring", ["auto", likelihood], ids=str)
+def test_a_split_that_no_setting_has_a_score_of_is_named(scoring):
+    """Its training rows all weigh nothing."""
+    X, y, weight = table()
+    weight[:20] = 0
+    splits = [
+        (np.arange(20, 40), np.arange(40, 47)),
+        (np.arange(20), np.arange(20, 47)),
+    ]
+    of = search(cv=splits, scoring=scoring)
+    with pytest.raises(ValueError, match=r"NaN for all of the 4, in the splits \[1\]"):
+        of.fit(X, y, weight)
+    # A number stands for it.
+    assert np.isfinite(of.set_params(error_score=0.0).fit(X, y, weight).best_score_)
+    assert (of.cv_results_["split1_test_score"] == 0).all()
+
+
+def never_with_strong_decay(model, X, y, sample_weight=None):
+    return np.nan if model.lambd > 1 else model.score(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the t:UserWarning")
+def test_settings_without_a_score_are_not_the_best():
+    X, y, _ = table()
+    found = search((5.0, 0.1), scoring=never_with_strong_decay).fit(X, y)
+    assert found.lambd_ == 0.1
+    # Who chooses himself, may; and of several scores without a choice none is needed.
+    for scoring, refit in ((never, second), ({"one": never, "two": "accuracy"}, False)):
+        found = search(scoring=scoring, refit=refit).fit(X, y)
+        assert np.isnan(
+            found.cv_results_["mean_test_" + ("score", "one")[not refit]]
+        ).all()
+        assert getattr(found, "best_index_", None) == (1 if refit else None)
 
 
 # What cannot be used -----------------------------------------------------------------
@@ -1665,7 +1988,11 @@ BAD = {
         ),
         ((0.5, (0.5, 2)), r"In keep_probs: keep_prob=\(0.5, 2\)"),
     ],
-    "cv": [(1.5, "'cv' parameter"), (1, "'cv' parameter"), ([], "gave 0 splits")],
+    "cv": [
+        (1.5, "'cv' parameter"),
+        (1, "'cv' parameter"),
+        ([], r"cv=\[\] gave no splits"),
+    ],
     "scoring": [("no such score", "'scoring' parameter"), (3, "'scoring' parameter")],
     "refit": [(3, "'refit' parameter"), (None, "'refit' parameter")],
     "error_score": [("nan", "'error_score' parameter")],
@@ -1709,6 +2036,13 @@ class Unsure(KFold):
         return super().get_n_splits() + 1
 
 
+@pytest.mark.parametrize("cv", [(), iter([]), PredefinedSplit([-1] * 47)], ids=type)
+def test_no_splits_at_all(cv):
+    X, y, _ = table()
+    with pytest.raises(ValueError, match=r"(?s)^cv=.* gave no splits of the rows"):
+        search(cv=cv).fit(X, y)
+
+
 def test_a_splitter_that_contradicts_itself():
     X, y, _ = table()
     with pytest.raises(ValueError, match=r"gave 3 splits of the rows.* announced 4"):
@@ -1734,7 +2068,8 @@ def test_rows_of_a_split_that_there_are_not(train, test, text):
 
 def test_no_rows_are_left_to_the_fit_to_tell_of():
     X, y, _ = table()
-    ((train, test),) = splits_of([([0, 1], [])], X, y, 0, {})
+    rows = given_rows(RegularizedMLPClassifier(), X, y).training
+    ((train, test),) = splits_of([([0, 1], [])], X, y, rows, 0, {})
     assert (train, test) == ([0, 1], [])
 
 

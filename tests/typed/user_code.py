@@ -128,6 +128,7 @@ def searches(X: Array, y: Array) -> None:
         random_state=0,
     )
     assert_type(fast.fit(X, y), RegularizedMLPClassifierCV)
+    assert_type(fast.score(X, y, sample_weight=np.ones(len(y))), float)
     assert_type(fast.estimator, RegularizedMLPClassifier)
     assert_type(fast.param_grid, dict[str, list[Any]])
     plt.close("all")
