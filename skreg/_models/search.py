@@ -58,6 +58,10 @@ from skreg._training.settings import (
     with_parameters,
 )
 
+# The rows of a batch by default; and up to how many rows it is a quarter of them, since
+# a fold would be one batch, and the epochs too few steps.
+_BATCH_SIZE, _FEW_ROWS = 128, 160
+
 Grid = Annotated[Sequence[float | Sequence[float]] | Array, "array-like"]
 _OF_SEARCH = GridSearchCV._parameter_constraints
 
@@ -79,7 +83,7 @@ class SearchSettings(Shared):
     # Other defaults than those of one network, and no positions.
     hidden_layer_sizes: settings.Sizes = (100, 50)
     activation: ActivationName = "relu"
-    batch_size: settings.BatchSize = 128
+    batch_size: settings.BatchSize | None = None
     max_iter: settings.Count = 60
     early_stopping: bool | settings.Auto = False
     early_stopping_scoring: Scoring = "loss"
@@ -149,15 +153,20 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         1 prints the number of fits, 2 the time of each, 3 the scores too. For those of
         a stack it is the time of the scores alone.
 
+    batch_size : int, 'auto', 'full' or None, default=None
+        The number of rows in a batch: None for 128, or a quarter of the rows where they
+        are at most 160, so that the 60 epochs are 240 steps. Else as in
+        :class:`RegularizedMLPClassifier`.
+
     hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
-batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
-random_state, tol, momentum, nesterovs_momentum, early_stopping, \
-early_stopping_refit, n_validation_splits, train_scores, validation_fraction, beta_1, \
-beta_2, epsilon, n_iter_no_change, averaging, max_fun
+learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
+momentum, nesterovs_momentum, early_stopping, early_stopping_refit, \
+n_validation_splits, train_scores, validation_fraction, beta_1, beta_2, epsilon, \
+n_iter_no_change, averaging, max_fun
         Those of :class:`RegularizedMLPClassifier`, the same for all networks. The
         defaults are its own but for ``early_stopping=False``, since the grid says how
-        much to regularise, and a shorter course: ``batch_size=128`` and
-        ``max_iter=60``. With ``random_state=None`` each stack takes fresh entropy.
+        much to regularise, and a shorter course, ``max_iter=60``. With
+        ``random_state=None`` each stack takes fresh entropy.
 
     early_stopping_scoring : str, callable or None, default='loss'
         Its ``scoring``: what early stopping watches.
@@ -260,6 +269,8 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         names = RegularizedMLPClassifier().get_params()
         parameters = {name: own[name] for name in names if name in own}
         parameters |= {"scoring": self.early_stopping_scoring, "verbose": False}
+        if self.batch_size is None:
+            parameters["batch_size"] = _BATCH_SIZE
         classifier = RegularizedMLPClassifier(**parameters)
         if get_config()["enable_metadata_routing"]:
             # Nobody can ask it of an estimator that is made here: its own score takes
@@ -345,11 +356,13 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         validation = given_only(
             X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
         )
-        estimator = clone(self.estimator)
         # An error tells what is wrong with all rows.
-        known = clone(estimator)
+        known = clone(self.estimator)
         given = given_rows(known, X, y, sample_weight, **validation)
         rows, y = given.training, scoring.as_scorers_take_it(y)
+        if self.batch_size is None and rows.n_rows <= _FEW_ROWS:
+            known.set_params(batch_size=-(-rows.n_rows // 4))
+        estimator = clone(known)
         fit_params = given_only(sample_weight=rows.sample_weight)
         routed = self._routed(fit_params, params)
         splits = scoring.splits_of(

@@ -125,7 +125,6 @@ class Shared(Hints):
     max_norm: Positive | None = None
     class_weight: ClassWeight = None
     solver: Literal["lbfgs", OptimizerName] = "adam"
-    batch_size: BatchSize = "auto"
     learning_rate: Literal["constant", "invscaling", "adaptive", "cosine"] = "cosine"
     learning_rate_init: Positive = 0.01
     power_t: NotNegative = 0.5
@@ -152,12 +151,13 @@ class Shared(Hints):
 class Settings(Shared, Regularization):
     """The parameters of a network, which the training reads and does not write."""
 
+    batch_size: BatchSize = "auto"
     scoring: Scoring = "loss"
     verbose: Verbose = False
     warm_start: bool = False
 
 
-def rows_of_batch(settings: Shared, n_rows: int) -> int:
+def rows_of_batch(settings: Settings, n_rows: int) -> int:
     """``batch_size`` as a number of rows."""
     if settings.batch_size == "full" or settings.solver == "lbfgs":
         return n_rows

@@ -18,8 +18,9 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import make_moons
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
-from sklearn.metrics import accuracy_score, get_scorer, make_scorer
+from sklearn.metrics import accuracy_score, get_scorer, log_loss, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -1411,9 +1412,73 @@ def test_all_defaults():
     assert of.best_index_ == naive_choice(of.cv_results_)
     assert of.n_iter_ == 60
     for each in of.best_estimator_.estimators_:
-        assert (each.batch_size, each.max_iter) == (128, 60)
+        assert (each.batch_size, each.max_iter) == (12, 60)
         assert each.validation_scores_ is None
         assert (each.lambd, each.keep_prob) == (of.lambd_, of.keep_prob_)
+
+
+class Sizes(Seen):
+    """It notes the size of the batches of each network."""
+
+    def __call__(self, model, X, y, sample_weight=None):
+        self.models.append(model.batch_size)
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("n", "n_weighted", "size"),
+    [
+        (10, 10, 3),
+        (60, 60, 15),
+        (61, 61, 16),
+        (160, 160, 40),
+        (161, 161, 128),
+        (1000, 1000, 128),
+        (1000, 100, 25),
+    ],
+)
+def test_few_rows_have_small_batches(n, n_weighted, size):
+    """Of a quarter of the rows that count, up to 160; else of 128."""
+    X, y, _ = table(n=n)
+    weight = (np.arange(n) < n_weighted).astype(float) if n_weighted < n else None
+    seen = Sizes()
+    of = search((1.0,), (0.9, 1.0), cv=KFold(2, shuffle=True, random_state=0))
+    of.set_params(scoring=seen, batch_size=None, max_iter=1).fit(X, y, weight)
+    assert set(seen.models) == {size}
+    assert of.best_estimator_.batch_size == size
+
+
+@pytest.mark.parametrize("batch_size", [128, 300, 5, "auto", "full"])
+def test_a_batch_size_that_is_set_is_taken(batch_size):
+    X, y, _ = table()
+    of = search(batch_size=batch_size).fit(X, y)
+    assert of.best_estimator_.batch_size == batch_size
+    assert_same(of, separate(search(batch_size=batch_size)).fit(X, y), X)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_by_default_it_finds_what_separate_fits_with_its_batches_find(n):
+    X, y, _ = table(n=n)
+    mine = search(batch_size=None).fit(X, y)
+    theirs = separate(search(batch_size={60: 15, 200: 128}[n])).fit(X, y)
+    assert_same(mine, theirs, X)
+
+
+@pytest.mark.parametrize("n", [80, pytest.param(125, marks=SLOW)])
+def test_on_few_rows_it_is_no_worse_than_a_network(n):
+    """Where an epoch was one batch of all rows it was: 60 steps were too few."""
+    loss, accuracy = np.zeros((2, 2, 2))
+    for seed in range(2):
+        X, y = make_moons(n + 400, noise=0.15, random_state=seed)
+        X = StandardScaler().fit_transform(X)
+        for k, kind in enumerate(
+            (RegularizedMLPClassifier, RegularizedMLPClassifierCV)
+        ):
+            model = kind(random_state=0).fit(X[:n], y[:n])
+            loss[k, seed] = log_loss(y[n:], model.predict_proba(X[n:]))
+            accuracy[k, seed] = model.score(X[n:], y[n:])
+    assert loss[1].mean() <= loss[0].mean()
+    assert accuracy[1].mean() >= accuracy[0].mean()
 
 
 # What GridSearchCV can do ------------------------------------------------------------
@@ -1537,7 +1602,7 @@ def test_parameters():
     assert names == shared | own
     defaults = RegularizedMLPClassifierCV().get_params()
     of_network = RegularizedMLPClassifier().get_params()
-    others = {"batch_size": 128, "max_iter": 60, "early_stopping": False}
+    others = {"batch_size": None, "max_iter": 60, "early_stopping": False}
     assert {name: defaults[name] for name in shared} == {
         name: of_network[name] for name in shared
     } | others
