@@ -87,6 +87,7 @@ def test_a_tensor_is_its_numpy_array(given, computed, part):
         outputs = getattr(found, method)(Tensor(rows))
         np.testing.assert_array_equal(outputs, getattr(expected, method)(rows))
         assert method == "predict" or outputs.dtype == computed
+    found.set_params(keep_prob=0.5)
     assert found.sample_proba(Tensor(rows), 2).dtype == computed
     assert found.score(Tensor(rows), Y) == expected.score(rows, Y)
 

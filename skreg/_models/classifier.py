@@ -34,7 +34,7 @@ from skreg._training.advice import (
     warn_of_rows,
     weights_text,
 )
-from skreg._training.callbacks import CallbackSupport, Task, given_only
+from skreg._training.callbacks import CallbackSupport, Task
 from skreg._training.constraints import fit_context
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of_result
@@ -462,11 +462,8 @@ class RegularizedMLPClassifier(
             rows = given.training
             # A table keeps the names of its columns.
             named = hasattr(self, "feature_names_in_")
-            data = {
-                "X": X if named else given.X,
-                "y": given.y,
-                "metadata": given_only(sample_weight=sample_weight) or None,
-            }
+            extra = None if sample_weight is None else {"sample_weight": sample_weight}
+            data = {"X": X if named else given.X, "y": given.y, "metadata": extra}
             task = Task(self, data)
             (result,) = train([self], rows, given.validation, before, task=task)
             self._keep_fit(result, rows.target)

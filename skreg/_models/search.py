@@ -49,7 +49,7 @@ from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
 from skreg._training.hints import hint_of_parameter
 from skreg._training.problem import stack_size
-from skreg._training.rows import Rows, Sparse, given_rows
+from skreg._training.rows import Given, Rows, Sparse, given_rows
 from skreg._training.settings import (
     Scoring,
     Settings,
@@ -264,7 +264,10 @@ n_iter_no_change, averaging, max_fun
 
     @property
     def estimator(self) -> RegularizedMLPClassifier:
-        """The classifier that is searched: each candidate but for its parameters."""
+        """The classifier that is searched: each candidate but for its parameters.
+
+        Few rows may have smaller batches, which only ``fit`` knows.
+        """
         own = self.get_params(deep=False)
         names = RegularizedMLPClassifier().get_params()
         parameters = {name: own[name] for name in names if name in own}
@@ -356,13 +359,9 @@ n_iter_no_change, averaging, max_fun
         validation = given_only(
             X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
         )
-        # An error tells what is wrong with all rows.
-        known = clone(self.estimator)
-        given = given_rows(known, X, y, sample_weight, **validation)
-        rows, y = given.training, scoring.as_scorers_take_it(y)
-        if self.batch_size is None and rows.n_rows <= _FEW_ROWS:
-            known.set_params(batch_size=-(-rows.n_rows // 4))
-        estimator = clone(known)
+        known, given = self._known(X, y, sample_weight, **validation)
+        estimator, rows = clone(known), given.training
+        y = scoring.as_scorers_take_it(y)
         fit_params = given_only(sample_weight=rows.sample_weight)
         routed = self._routed(fit_params, params)
         splits = scoring.splits_of(
@@ -392,6 +391,18 @@ n_iter_no_change, averaging, max_fun
         task.end()
         self._warn(known, rows, given.validation)
         return self
+
+    def _known(
+        self, X: Any, y: Any, sample_weight: Any, **validation: Any
+    ) -> tuple[RegularizedMLPClassifier, Given]:
+        """The classifier, which knows the columns, and all rows as it takes them."""
+        known = clone(self.estimator)
+        # An error tells what is wrong with all rows.
+        given = given_rows(known, X, y, sample_weight, **validation)
+        n_rows = given.training.n_rows
+        if self.batch_size is None and n_rows <= _FEW_ROWS:
+            known.set_params(batch_size=-(-n_rows // 4))
+        return known, given
 
     def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
         """Say once what each of the fits would say of the rows."""

@@ -88,8 +88,7 @@ def train(
             if incremental:
                 return first
             if not again or phase.end_phase() or first[0].stopped:
-                _print_ends(progress, problem, first)
-                return judged(splits[0].problem, first)
+                return _ended(progress, splits[0].problem, first)
             others = [split.results() for split in splits[1:]]
             # Their memory is for the training on all rows.
             splits.clear()
@@ -124,22 +123,24 @@ def _trained_on_all_rows(
     if progress.is_followed:
         last.report_to(phase)
     early_stopping.descend([last.solver], plateaus)
-    results = judged(problem, last.results())
+    results = last.results()
     phase.end_phase()
-    _print_ends(progress, problem, results)
+    results = _ended(progress, problem, results)
     for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]
         found[number] = early_stopping.joined(result, of_network, agreed[number])
     return found
 
 
-def _print_ends(
+def _ended(
     progress: Progress, problem: Problem, results: Sequence[Result]
-) -> None:
+) -> list[Result]:
+    """The last results of all, printed and judged."""
     for result, start in zip(results, problem.starts, strict=True):
         if result.failure is None:
             best = result.best_epoch if result.watched else 0
             progress.print_end(result.n_epochs, best, start)
+    return judged(problem, results)
 
 
 class _Split(NamedTuple):

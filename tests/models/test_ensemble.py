@@ -275,6 +275,7 @@ def test_a_search_averages_refits_of_the_best_setting():
         n_refits=3,
         hidden_layer_sizes=(6, 4),
         learning_rate="cosine",
+        batch_size=128,
         max_iter=10,
         random_state=0,
     ).fit(X, y)
