@@ -23,17 +23,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # other tests look whether a call leaves some open.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-# No deadline: the first call of a function is often the slow one. No more cases than
+# Nothing depends on how fast the machine is, nor on its other work. No more cases than
 # some seconds are enough for.
-settings.register_profile("dev", deadline=None, max_examples=30, stateful_step_count=20)
+settings.register_profile(
+    "dev",
+    deadline=None,
+    max_examples=30,
+    stateful_step_count=20,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
 # Thousands of cases, for docs/reliability/properties.py.
 settings.register_profile(
     "deep",
-    deadline=None,
+    settings.get_profile("dev"),
     max_examples=2000,
     stateful_step_count=30,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
