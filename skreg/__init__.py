@@ -13,10 +13,13 @@ from skreg._models.versions import __version__, show_versions
 from skreg._plots.curves import LossCurveDisplay
 from skreg._plots.grid import RegularizationGridDisplay
 from skreg._plots.weights import WeightDistributionDisplay
+from skreg._training.advice import FitAdviceWarning, RegularizationWarning
 
 __all__ = [
+    "FitAdviceWarning",
     "LossCurveDisplay",
     "RegularizationGridDisplay",
+    "RegularizationWarning",
     "RegularizedMLPClassifier",
     "RegularizedMLPClassifierCV",
     "RegularizedMLPEnsemble",

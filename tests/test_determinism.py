@@ -290,6 +290,8 @@ OF_METHODS = {
 
 # Those that need more than a call here: tests of their own see to it.
 ELSEWHERE = {
+    "skreg.FitAdviceWarning",
+    "skreg.RegularizationWarning",
     "skreg.dask.fit",
     "skreg.io.dump",
     "skreg.io.load",
@@ -400,6 +402,8 @@ def test_every_public_call_leaves_the_process_as_it_was(fitted):
         expected = {AttributeError, RuntimeError} if refused else {None}
         assert found in expected, name
     assert {name.split(".")[1] for name in names} >= set(skreg.__all__) - {
+        "FitAdviceWarning",
+        "RegularizationWarning",
         "__version__",
         "show_versions",
     }

@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_method_params
 
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._network import Array
-from skreg._training.advice import PenaltyWarning, RowsWarning, silent
+from skreg._training.advice import FitAdviceWarning, RegularizationWarning, silent
 from skreg._training.descent import Result
 from skreg._training.diagnosis import warn_of_result
 from skreg._training.fit import train
@@ -32,7 +32,7 @@ insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 
 
-@silent(RowsWarning, PenaltyWarning)
+@silent(FitAdviceWarning, RegularizationWarning)
 def fit_and_score(
     estimator: RegularizedMLPClassifier,
     X: Any,

@@ -30,9 +30,9 @@ from skreg._network.propagation import (
 from skreg._network.theta import Layer
 from skreg._training.advice import (
     columns_text,
+    network_weights_text,
     warn_of_fit,
     warn_of_rows,
-    weights_text,
 )
 from skreg._training.callbacks import CallbackSupport, Task
 from skreg._training.constraints import fit_context
@@ -434,10 +434,13 @@ class RegularizedMLPClassifier(
         -----
         ConvergenceWarning
             If ``max_iter`` ends the training; ``converged_`` is then False.
-        UserWarning
+        FitAdviceWarning
             If columns of X are not scaled, if weights have a mean far from 1, so that
             ``lambd`` is much stronger or weaker, or if parameters of early stopping
-            were set and do nothing; and if the penalty outweighs fewer than 50 rows.
+            were set and do nothing. It is a UserWarning.
+        RegularizationWarning
+            If ``lambd`` is so large for the total weight that nothing is left of the
+            network. It is a UserWarning.
 
         Examples
         --------
@@ -468,8 +471,7 @@ class RegularizedMLPClassifier(
             (result,) = train([self], rows, given.validation, before, task=task)
             self._keep_fit(result, rows.target)
         self._end_fit(result, task, rows)
-        if before is None:
-            warn_of_fit(self, rows, given.validation)
+        warn_of_fit(self, rows, given.validation, is_new=before is None)
         return self
 
     def _keep_fit(self, result: Result, target: Target) -> None:
@@ -531,6 +533,12 @@ class RegularizedMLPClassifier(
             When it is interrupted. The estimator keeps what it had, and the call can be
             made again, unless the pass was complete (``n_iter_`` counts it then).
 
+        Warns
+        -----
+        FitAdviceWarning
+            If weights have a mean far from 1; in the first call, if columns of X are
+            not scaled.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -568,9 +576,8 @@ class RegularizedMLPClassifier(
             self.converged_ = False
         if result.interrupt is not None:
             raise result.interrupt from None
-        if not goes_on:
-            weights = weights_text(data, "lambd", [self.lambd])
-            warn_of_rows(columns_text(self, data), weights)
+        columns = None if goes_on else columns_text(self, data)
+        warn_of_rows(columns, network_weights_text(self, data))
         return self
 
     @property
@@ -595,7 +602,7 @@ class RegularizedMLPClassifier(
                 "classes that will ever come."
             )
         if known is None:
-            # unique_labels checks their shape, and may change their dtype.
+            # It checks their shape, and may change their dtype.
             unique_labels(classes)
             return infer_target(np.asarray(classes))
         if classes is not None and not np.array_equal(known, unique_labels(classes)):
@@ -718,7 +725,7 @@ class RegularizedMLPClassifier(
             raise ValueError(
                 f"keep_prob={self.keep_prob!r} and input_keep_prob="
                 f"{self.input_keep_prob!r} drop nothing, so that all samples would be "
-                "alike. Fit with keep_prob below 1, or use predict_proba."
+                "alike. Fit with a keep_prob such as 0.8, or use predict_proba."
             )
         streams = random_streams(random_state)
         drop = dropout(self, keep_probs, hidden_units, streams, rows.dtype)

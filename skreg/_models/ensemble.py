@@ -161,7 +161,7 @@ class RegularizedMLPEnsemble(
         -----
         ConvergenceWarning
             If ``max_iter`` ends the training of a network.
-        UserWarning
+        FitAdviceWarning, RegularizationWarning
             As :meth:`RegularizedMLPClassifier.fit`, once for all networks.
 
         Examples

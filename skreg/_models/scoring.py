@@ -67,8 +67,10 @@ def splits_of(
     return splits
 
 
-def as_scorers_take_it(y: Any) -> Any:
+def scorable(y: Any) -> Any:
     """y as it is, or an array of the numbers or bools that are objects there."""
+    if y is None:
+        return None
     labels = plain_labels(y)
     return y if labels.dtype.kind == np.asarray(y).dtype.kind else labels
 
@@ -79,8 +81,8 @@ def _default_n_splits(training: TrainingSet, at_most: int) -> int:
     n_splits, rarest = min(at_most, int(counts.max())), int(np.argmin(counts))
     if n_splits < 2:
         raise ValueError(
-            f"y has {n_splits} row a class; cv=None needs at least 2 of some class, to "
-            "train on one and test on the other. Give more rows, or your own "
+            f"No class of y has more than {n_splits} row; cv=None needs 2 of some "
+            "class, to train on one and test on the other. Give more rows, or your own "
             "(train, test) indices as cv."
         )
     if counts[rarest] < n_splits:
@@ -133,13 +135,13 @@ def check_any_score(results: dict[str, Any], metric: str, n_splits: int) -> None
     if not np.isnan(results[f"mean_test_{metric}"]).all():
         return
     of_splits = [results[f"split{k}_test_{metric}"] for k in range(n_splits)]
-    without = [k for k, scores in enumerate(of_splits) if np.isnan(scores).all()]
+    failed = [k for k, scores in enumerate(of_splits) if np.isnan(scores).any()]
     raise ValueError(
-        f"No setting is the best: mean_test_{metric} is NaN for all of the "
-        f"{len(results['params'])}, in the splits {without} each time. A scorer that "
-        "fails gives NaN and warns why; it may where all test rows have sample_weight "
-        "0. Give another scoring or cv; or an error_score, 'raise' to see the first "
-        "error or a number that stands for failures."
+        f"No setting is the best: mean_test_{metric} is NaN for each of the "
+        f"{len(results['params'])} settings, since scores are NaN in the splits "
+        f"{failed}. A scorer that fails gives NaN and warns why; it may where all test "
+        "rows have sample_weight 0. Give another scoring or cv; or an error_score, "
+        "'raise' to see the first error or a number that stands for failures."
     )
 
 

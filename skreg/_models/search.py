@@ -38,7 +38,7 @@ from skreg._network import Array
 from skreg._network.activations import ActivationName
 from skreg._training import settings
 from skreg._training.advice import (
-    RowsWarning,
+    FitAdviceWarning,
     columns_text,
     idle_text,
     silent,
@@ -99,11 +99,12 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         J = 1/m Σ CE(A, Y) + lambd/(2m) Σ W², D = (uniform < keep_prob),
 
     one for each setting and split. It finds what ``GridSearchCV`` finds over
-    :class:`RegularizedMLPClassifier` with the same ``random_state``, several times as
-    fast: small networks of a split are trained together, as one network with a leading
-    axis. They share the initial weights, the order of the rows and the random numbers
-    that masks are made of, as separate fits with the same seed do. Where that does not
-    pay, with large networks, sparse X or 'lbfgs', they are trained one by one.
+    :class:`RegularizedMLPClassifier` with the same ``random_state`` and batches,
+    several times as fast: small networks of a split are trained together, as one
+    network with a leading axis. They share the initial weights, the order of the rows
+    and the random numbers that masks are made of, as separate fits with the same seed
+    do. Where that does not pay, with large networks, sparse X or 'lbfgs', they are
+    trained one by one.
 
     Parameters
     ----------
@@ -337,10 +338,11 @@ n_iter_no_change, averaging, max_fun
         -----
         ConvergenceWarning
             If ``max_iter`` ends the training of a network.
+        FitAdviceWarning, RegularizationWarning
+            As :meth:`RegularizedMLPClassifier.fit`, once for all networks; the second
+            only for those fitted to all rows.
         UserWarning
-            As :meth:`RegularizedMLPClassifier.fit`, once for all networks; of the
-            penalty only for those fitted to all rows. And if with ``cv=None`` a class
-            has fewer rows than there are folds.
+            If with ``cv=None`` a class has fewer rows than there are folds.
 
         Examples
         --------
@@ -361,7 +363,7 @@ n_iter_no_change, averaging, max_fun
         )
         known, given = self._known(X, y, sample_weight, **validation)
         estimator, rows = clone(known), given.training
-        y = scoring.as_scorers_take_it(y)
+        y = scoring.scorable(y)
         fit_params = given_only(sample_weight=rows.sample_weight)
         routed = self._routed(fit_params, params)
         splits = scoring.splits_of(
@@ -408,7 +410,7 @@ n_iter_no_change, averaging, max_fun
         """Say once what each of the fits would say of the rows."""
         warn_of_rows(
             columns_text(network, training),
-            weights_text(training, "lambds", self.lambds),
+            weights_text(training, "lambds", self.lambds, self.lambds),
             idle_text(network, training, validation, "early_stopping_scoring"),
         )
 
@@ -459,16 +461,15 @@ n_iter_no_change, averaging, max_fun
         >>> search.score(X, y, sample_weight=(y == 0) + 1.0) > 0.9
         True
         """
-        y = None if y is None else scoring.as_scorers_take_it(y)
-        given = given_only(sample_weight=sample_weight) | params
-        if (
-            given.keys() != {"sample_weight"}
-            or get_config()["enable_metadata_routing"]
-            or not hasattr(self, "best_estimator_")
-        ):
+        y = scoring.scorable(y)
+        by_request = params or get_config()["enable_metadata_routing"]
+        if by_request or sample_weight is None or not hasattr(self, "best_estimator_"):
             # Or its error.
-            return float(super().score(X, y, **given))
-        scorer = self.scorer_ if callable(self.scorer_) else self.scorer_[self.refit]
+            params |= given_only(sample_weight=sample_weight)
+            return float(super().score(X, y, **params))
+        scorer = self.scorer_
+        if isinstance(scorer, dict):
+            scorer = scorer[self.refit]
         with scoring.error_without_weights(self._scored_by):
             found = scorer(self.best_estimator_, X, y, sample_weight=sample_weight)
         return float(found[self.refit] if isinstance(found, dict) else found)
@@ -531,7 +532,7 @@ n_iter_no_change, averaging, max_fun
         if self.n_refits > 1:
             best = RegularizedMLPEnsemble(best, self.n_refits)
         start = time.time()
-        with task.of_refit(best), silent(RowsWarning):
+        with task.of_refit(best), silent(FitAdviceWarning):
             best.fit(X, y, **given)
         self.refit_time_ = time.time() - start
         self.best_estimator_, self.n_iter_ = best, best.n_iter_

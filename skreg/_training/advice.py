@@ -1,14 +1,17 @@
 """What the rows and the parameters say of a fit, whatever comes of it."""
 
-import inspect
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from types import FrameType
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import joblib
 import numpy as np
 import sklearn
 
@@ -34,30 +37,85 @@ _SMALL_MAGNITUDE = 0.1
 # How many times larger or smaller than 1 a mean weight may be.
 _FAR_WEIGHT = 10.0
 
-_DEFAULTS = {each.name: each.default for each in fields(Settings)}
+_FRACTION = next(f.default for f in fields(Shared) if f.name == "validation_fraction")
 
-# Where code lies that a user does not call in his own lines.
-_LIBRARIES = tuple(
-    str(folder) + os.sep
-    for folder in (Path(__file__).parents[1], Path(sklearn.__file__).parent)
+# Where code lies that is not the user's own: this package, and what calls it for him.
+_PACKAGE, _SKLEARN, _JOBLIB = _LIBRARIES = tuple(
+    str(Path(file).parent) + os.sep
+    for file in (Path(__file__).parent, sklearn.__file__, joblib.__file__)
 )
 
+# What was said in a loop of joblib, and in a process that it has started.
+_told: WeakKeyDictionary[joblib.Parallel, set[str]] = WeakKeyDictionary()
+_told_by_worker: set[str] = set()
 
-class RowsWarning(UserWarning):
-    """What is wrong with the rows, their weights or the parameters."""
+
+class FitAdviceWarning(UserWarning):
+    """Columns, weights or parameters with which a fit goes badly, or not as meant.
+
+    The text names them, their values and what to do.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skreg import FitAdviceWarning, RegularizedMLPClassifier
+    >>> X, y = [[0.0], [1000.0]], [0, 1]
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     model = RegularizedMLPClassifier(lambd=0.1, max_iter=3).fit(X, y)
+    >>> caught[0].category is FitAdviceWarning
+    True
+    """
+
+    __module__ = "skreg"
 
 
-class PenaltyWarning(UserWarning):
-    """The penalty has left nothing of a network."""
+class RegularizationWarning(UserWarning):
+    """``lambd`` is so large for the rows that the penalty left nothing of a network.
+
+    It predicts nearly the same for every row.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skreg import RegularizationWarning, RegularizedMLPClassifier
+    >>> X, y = [[0.0], [1.0]], [0, 1]
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     model = RegularizedMLPClassifier(random_state=0).fit(X, y)
+    >>> caught[0].category is RegularizationWarning
+    True
+    """
+
+    __module__ = "skreg"
 
 
 def warn(text: str, category: type[Warning]) -> None:
-    """A warning of the line outside of skreg and scikit-learn that led here."""
-    level, frame = 1, inspect.currentframe()
+    """A warning of the user's line that led here."""
+    warnings.warn(text, category, stacklevel=len(list(_library_frames())) + 1)
+
+
+def advise(text: str, category: type[Warning]) -> None:
+    """A warning that all fits of one search give once.
+
+    scikit-learn makes each fit with the filters set anew, which would show it again.
+    """
+    frames = list(_library_frames())
+    if any(frame.f_code.co_filename.startswith(_JOBLIB) for frame in frames):
+        loops = [frame.f_locals.get("self") for frame in frames]
+        loops = [loop for loop in loops if isinstance(loop, joblib.Parallel)]
+        # The outermost lives as long as the search; a worker's process has none.
+        told = _told.setdefault(loops[-1], set()) if loops else _told_by_worker
+        if text in told:
+            return
+        told.add(text)
+    warnings.warn(text, category, stacklevel=len(frames) + 1)
+
+
+def _library_frames() -> Iterator[FrameType]:
+    """The frames from the caller's up to the user's."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
-        level, frame = level + 1, frame.f_back
-    # This function is the first of the frames, and the first level.
-    warnings.warn(text, category, stacklevel=level - 1 + (frame is not None))
+        yield frame
+        frame = frame.f_back
 
 
 @contextmanager
@@ -69,11 +127,16 @@ def silent(*categories: type[Warning]) -> Iterator[None]:
         yield
 
 
-def warn_of_fit(settings: Settings, training: Rows, validation: Rows | None) -> None:
-    """One warning of all that may spoil a fit of a network, if there is anything."""
+def warn_of_fit(
+    settings: Settings, training: Rows, validation: Rows | None, *, is_new: bool = True
+) -> None:
+    """One warning of all that may spoil a fit of a network, if there is anything.
+
+    Of columns only where the rows are the first, ``is_new``.
+    """
     warn_of_rows(
-        columns_text(settings, training),
-        weights_text(training, "lambd", [settings.lambd]),
+        columns_text(settings, training) if is_new else None,
+        network_weights_text(settings, training),
         idle_text(settings, training, validation),
     )
 
@@ -82,7 +145,7 @@ def warn_of_rows(*texts: str | None) -> None:
     """One warning of all that the texts say, if there are any."""
     found = [text for text in texts if text is not None]
     if found:
-        warn(" ".join(found), RowsWarning)
+        advise(" ".join(found), FitAdviceWarning)
 
 
 # Columns ------------------------------------------------------------------------------
@@ -124,11 +187,13 @@ def named(settings: Shared, column: int) -> str:
 # Weights ------------------------------------------------------------------------------
 
 
-def weights_text(rows: Rows, name: str, tried: Sequence[Any] | Array) -> str | None:
+def weights_text(
+    rows: Rows, name: str, value: Any, tried: Sequence[Any] | Array
+) -> str | None:
     """What to say of weights that make the penalty much stronger or weaker.
 
-    None if there are none such, or if the values ``tried`` for the parameter ``name``
-    have been chosen for them.
+    None if there are none such, or if the strengths ``tried``, which the ``value`` of
+    the parameter ``name`` has, were chosen for them.
     """
     lambds = [lambd for lambd in (float(np.max(each)) for each in tried) if lambd > 0]
     mean = rows.total_weight / rows.n_rows
@@ -141,13 +206,18 @@ def weights_text(rows: Rows, name: str, tried: Sequence[Any] | Array) -> str | N
         unless = ", unless each says how often its row occurs"
     else:
         return None
-    value = tuple(tried) if name == "lambds" else tried[0]
+    shown = value.tolist() if isinstance(value, np.ndarray) else value
     return (
         f"The weights of the rows have a mean of {mean:.3g}, and lambd is divided by "
-        f"their sum: {name}={value!r} is {times} with weights of mean 1. Divide "
+        f"their sum: {name}={shown!r} is {times} with weights of mean 1. Divide "
         f"sample_weight (or class_weight) by {mean:.3g}, or multiply {name} by "
         f"it{unless}."
     )
+
+
+def network_weights_text(settings: Settings, rows: Rows) -> str | None:
+    """:func:`weights_text` of one network."""
+    return weights_text(rows, "lambd", settings.lambd, [settings.lambd])
 
 
 # Parameters that do nothing -----------------------------------------------------------
@@ -166,18 +236,20 @@ def idle_text(
     names = ["validation_fraction", "n_validation_splits", "early_stopping_refit"]
     if validation is not None:
         reason = "X_val takes the place of rows that are set aside"
-        remedy = "Leave them out, or leave X_val out"
+        remedy = "leave X_val out"
     elif sets_rows_aside(settings, rows):
         names = [] if wants_refit(settings, rows) else names[-1:]
-        reason = "no training on all rows goes with "
-        reason += "warm_start=True" if settings.warm_start else "'adaptive'"
-        remedy = "Leave it out, or set warm_start=False and another learning_rate"
+        blocker = "learning_rate='adaptive'"
+        if settings.warm_start:
+            blocker = "warm_start=True"
+        reason = f"no training on all rows goes with {blocker}"
+        remedy = f"change {blocker}"
     elif settings.early_stopping == "auto" and settings.solver == "lbfgs":
         return None
     else:
         names += [] if settings.train_scores else ["scoring"]
         reason = f"early_stopping={settings.early_stopping!r} sets no rows aside here"
-        remedy = "Leave them out, or set early_stopping=True"
+        remedy = "set early_stopping=True"
     idle = [name for name in names if _asks(settings, name)]
     if not idle:
         return None
@@ -185,8 +257,11 @@ def idle_text(
         f"{scoring if name == 'scoring' else name}={getattr(settings, name)!r}"
         for name in idle
     ]
-    verb = "does" if len(shown) == 1 else "do"
-    return f"{' and '.join(shown)} {verb} nothing, since {reason}. {remedy}."
+    does, it = ("does", "it") if len(shown) == 1 else ("do", "them")
+    return (
+        f"{' and '.join(shown)} {does} nothing, since {reason}. Leave {it} out, or "
+        f"{remedy}."
+    )
 
 
 def _asks(settings: Settings, name: str) -> bool:
@@ -194,7 +269,7 @@ def _asks(settings: Settings, name: str) -> bool:
     value = getattr(settings, name)
     if name == "validation_fraction":
         # 0 turns 'auto' off.
-        return bool(value not in (0, _DEFAULTS[name]))
+        return bool(value not in (0, _FRACTION))
     if name == "scoring":
         return bool(value != "loss")
     # One split is none but for the refit, and False no refit.

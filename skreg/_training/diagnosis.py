@@ -1,22 +1,30 @@
 """What comes of a training that went badly: an error, or a warning."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skreg._network import Array
 from skreg._network.theta import initial_theta
-from skreg._training.advice import PenaltyWarning, named, warn, weights_text
+from skreg._training.advice import (
+    RegularizationWarning,
+    advise,
+    named,
+    network_weights_text,
+    warn,
+)
 from skreg._training.descent import DivergedError, Result
 from skreg._training.problem import Problem
 from skreg._training.rows import Rows
 from skreg._training.settings import Settings
 
-# The penalty may outweigh the loss of fewer rows than these. It has where most is left
-# of a constant model's loss, and little of the squares of the weights at the start. In
-# trainings on 4 to 49 rows of nine tables, those with one class for all had 0.92 of
-# that loss and more, and those that had learnt something less.
-_FEW_ROWS = 50
+# lambd over the total weight from which the penalty may outweigh the loss. It has where
+# most is left of a constant model's loss, and little of the squares of the weights at
+# the start. In trainings on 4 to 49 rows of nine tables, those with one class for all
+# had 0.92 of that loss and more, and those that had learnt something less.
+_STRONG = 0.02
 _LOSS_LEFT = 0.9
 _SQUARES_LEFT = 0.5
 
@@ -50,7 +58,7 @@ def _divergence(error: DivergedError, settings: Settings, rows: Rows) -> str:
     )
     decay = float(np.max(settings.lambd)) / rows.total_weight
     if decay >= 1 and rate * decay >= 1:
-        of_weights = weights_text(rows, "lambd", [settings.lambd]) or f"Lower {lower}."
+        of_weights = network_weights_text(settings, rows) or f"Lower {lower}."
         return (
             f"{exploded} lambd over the total weight of the rows, "
             f"{rows.total_weight:.3g}, is {decay:.3g}, which is too much. {of_weights}"
@@ -70,7 +78,8 @@ def judged(problem: Problem, results: Sequence[Result]) -> list[Result]:
     Then the weights have shrunk, and it predicts as a constant model does.
     """
     rows, layout = problem.training, problem.layout
-    if rows.n_rows < _FEW_ROWS:
+    is_strong = np.max(problem.lambds, axis=-1) / rows.total_weight >= _STRONG
+    if is_strong.any():
         thetas = [result.theta for result in results]
         theta = np.array(thetas) if problem.is_stack else thetas[0]
         constant = np.zeros_like(theta)
@@ -78,16 +87,17 @@ def judged(problem: Problem, results: Sequence[Result]) -> list[Result]:
         start = initial_theta(
             layout, problem.settings.activation, np.random.default_rng(0), theta.dtype
         )
-        squares, most = (
-            np.square(each[..., : layout.n_weights]).sum(axis=-1)
-            for each in (theta, start)
-        )
-        loss, of_constant = (
-            -problem.minus_loss(problem.objective(each), rows)([])
-            for each in (theta, constant)
-        )
-        is_small = squares <= _SQUARES_LEFT * most
-        outweighed = is_small & (loss >= _LOSS_LEFT * of_constant)
+
+        def squares(theta: Array) -> Any:
+            return np.square(theta[..., : layout.n_weights]).sum(axis=-1)
+
+        def loss(theta: Array) -> Any:
+            return -problem.minus_loss(problem.objective(theta), rows)([])
+
+        with np.errstate(all="ignore"):
+            # Of a network that diverged.
+            is_small = is_strong & (squares(theta) <= _SQUARES_LEFT * squares(start))
+            outweighed = is_small & (loss(theta) >= _LOSS_LEFT * loss(constant))
         for result, found in zip(results, np.ravel(outweighed), strict=True):
             result.outweighed = bool(found) and result.failure is None
     return list(results)
@@ -98,16 +108,16 @@ def warn_of_result(settings: Settings, result: Result, rows: Rows) -> None:
     if not result.converged:
         warn(_no_convergence_text(settings, result), ConvergenceWarning)
     # Weights that are the cause have a warning of their own.
-    if result.outweighed and weights_text(rows, "lambd", [settings.lambd]) is None:
-        warn(_outweighed_text(settings, rows), PenaltyWarning)
+    if result.outweighed and network_weights_text(settings, rows) is None:
+        advise(_outweighed_text(settings, rows), RegularizationWarning)
 
 
 def _outweighed_text(settings: Settings, rows: Rows) -> str:
     return (
         f"The regularisation outweighs so few rows: lambd={settings.lambd!r} over "
-        f"{rows.n_rows} rows has driven the weights of the network towards 0, and it "
-        "predicts nearly the same for every row. Lower lambd (0 turns it off), or give "
-        "more rows."
+        f"their total weight, {rows.total_weight:.3g}, has driven the weights of the "
+        "network towards 0, and it predicts nearly the same for every row. Lower lambd "
+        "(0 turns it off), or give more rows or larger weights."
     )
 
 

@@ -128,12 +128,18 @@ def plain_labels(y: Any, name: str = "y") -> Any:
         objects = np.asarray(y, dtype=object)
         types = set(map(type, objects.ravel().tolist()))
         if all(issubclass(each, str) for each in types):
-            return labels if is_made else objects
+            # Strings of an own class are more than numpy makes of them.
+            return labels if is_made and types <= {str, np.str_} else objects
         if not all(issubclass(each, _NUMBERS) for each in types):
             raise _refusal(objects, name)
         labels = _numbers(objects, name)
-    if labels.dtype.kind in "fmM" and not (is_finite := np.isfinite(labels)).all():
-        raise _refusal(labels, name, int(np.argmin(is_finite)))
+    if labels.dtype.kind in "fmM":
+        fits = np.isfinite(labels)
+        if labels.dtype.kind == "f":
+            # Larger ones have no integer, as classes that are floats must have.
+            fits &= abs(labels.astype(float)) < 2**63
+        if not fits.all():
+            raise _refusal(labels, name, int(np.argmin(fits)))
     return labels
 
 
@@ -161,12 +167,13 @@ def _refusal(labels: Array, name: str, index: int | None = None) -> ValueError:
         usual = max("strings", "numbers", key=kinds.count)
         index = next(i for i, kind in enumerate(kinds) if kind != usual)
     label, row = labels.flat[index], _row(labels, index)
-    kind, shown = _kind_of(label), reprlib.repr(label)
+    kind = _kind_of(label)
+    shown = reprlib.repr(label.item() if isinstance(label, np.generic) else label)
     if kind == "missing":
         # str(pd.NA) and the like name them.
         text = (
             f"{name} contains {str(label).replace('nan', 'NaN')} in row {row}: a label "
-            "is missing. Leave such rows out, of X too, or give them a class of their "
+            "is missing. Leave it out, with its row of X, or give it a class of its "
             "own."
         )
     elif kind == "bytes":

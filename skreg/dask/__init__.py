@@ -78,7 +78,7 @@ def fit(
     -----
     ConvergenceWarning
         If ``max_iter`` ends the training; ``converged_`` is then False.
-    UserWarning
+    FitAdviceWarning, RegularizationWarning
         As :meth:`RegularizedMLPClassifier.fit`.
 
     See Also
@@ -150,8 +150,7 @@ def _fit(
             )
             estimator._keep_fit(result, data.target)
         estimator._end_fit(result, task, data)
-        if not goes_on:
-            warn_of_fit(estimator, data, None)
+        warn_of_fit(estimator, data, None, is_new=not goes_on)
     finally:
         # Nothing is left in the memory of the workers.
         if client.status == "running":

@@ -23,7 +23,7 @@ from skreg import (
     RegularizedMLPEnsemble,
 )
 from skreg._models import ensemble as _ensemble
-from skreg._training.advice import RowsWarning
+from skreg._training.advice import FitAdviceWarning
 
 network = partial(
     small,
@@ -243,7 +243,7 @@ def test_a_failed_fit_leaves_what_there_was():
 def test_one_warning_of_each_kind_for_all_networks():
     X, y = table("two")
     model = RegularizedMLPEnsemble(network(learning_rate="constant"), 3)
-    with pytest.warns((ConvergenceWarning, RowsWarning)) as caught:
+    with pytest.warns((ConvergenceWarning, FitAdviceWarning)) as caught:
         model.fit(X * [100, 1, 1, 1, 1], y)
     of_training, of_rows = caught
     assert "column 0 is" in str(of_rows.message)

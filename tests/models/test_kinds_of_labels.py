@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from helpers import assert_same, no_convergence_warning, small
 from numpy.testing import assert_array_equal
-from sklearn.model_selection import cross_val_score
+from sklearn.base import clone
+from sklearn.model_selection import (
+    KFold,
+    StratifiedKFold,
+    check_cv,
+    cross_val_score,
+)
 
 from skreg import (
     RegularizedMLPClassifierCV,
@@ -99,12 +105,24 @@ def test_a_search_gives_the_scorers_a_series_as_it_is():
 
 @every_model
 def test_cross_validation_takes_objects(make):
+    objects = CODES.astype(object)
     with no_convergence_warning():
         scores = [
-            cross_val_score(make(), X, y, cv=list(SPLITS))
-            for y in (CODES.astype(object), CODES)
+            cross_val_score(make(), X, y, cv=list(SPLITS)) for y in (objects, CODES)
         ]
     assert_array_equal(*scores)
+
+
+def test_scikit_learns_splitters_do_not_stratify_objects():
+    """As the documentation says: they are to be given integers."""
+    y = np.sort(CODES.clip(max=1))
+    kinds = [type(check_cv(3, each, classifier=True)) for each in (y.astype(object), y)]
+    assert kinds == [KFold, StratifiedKFold]
+    # Those of the search are its own.
+    of = search(cv=None, max_iter=2)
+    with no_convergence_warning():
+        found = [clone(of).fit(X, each).best_score_ for each in (y.astype(object), y)]
+    assert found[0] == found[1]
 
 
 HALF = np.arange(40) % 2 == 0
@@ -154,12 +172,13 @@ def test_a_wrong_label_is_named_wherever_labels_are_given(value, shown, row):
         "partial_fit": (part.partial_fit, X, y),
         "MinusLoss": (MinusLoss(), fitted["network"], X, y),
     }
+    found = {}
     for name, (call, *arguments) in calls.items():
-        with pytest.raises(
-            ValueError, match=f"^y (has|contains) .*{shown} in row {row}\\b"
-        ):
+        with pytest.raises(ValueError, match=f"^y .*{shown} in row {row}\\b") as caught:
             call(*arguments)
-        assert name
+        found[name] = str(caught.value)
+    # The text is one, wherever the labels are given.
+    assert len(set(found.values())) == 1, found
     for model in (stopping, searching):
         with pytest.raises(
             ValueError, match=f"y_val (has|contains) .*{shown} in row {row}"

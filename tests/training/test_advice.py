@@ -8,10 +8,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
-from sklearn.ensemble import AdaBoostClassifier
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -20,7 +20,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._training.advice import RowsWarning
+from skreg._training.advice import FitAdviceWarning
 
 classifier = partial(
     RegularizedMLPClassifier,
@@ -61,6 +61,23 @@ def test_the_name_of_the_column_is_told():
         classifier().fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, X, y: cross_val_score(model, X, y, cv=2),
+        lambda model, X, y: GridSearchCV(model, {"lambd": [1.0]}, cv=2).fit(X, y),
+        lambda model, X, y: make_pipeline(StandardScaler(with_std=False), model).fit(
+            X, y
+        ),
+    ],
+)
+def test_the_line_of_the_user_is_named(call):
+    X, y = table()
+    with pytest.warns(FitAdviceWarning, match="column 2 is") as caught:
+        call(classifier(), X * [1, 1, 1000, 1, 1], y)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 def test_a_warm_start_does_not_warn_again():
     X, y = table()
     X[:, 2] *= 1000
@@ -73,7 +90,7 @@ def test_a_warm_start_does_not_warn_again():
 def test_one_warning_of_the_training_and_one_of_the_rows():
     X, y = table()
     X[:, 1] *= 100
-    with pytest.warns((ConvergenceWarning, RowsWarning)) as caught:
+    with pytest.warns((ConvergenceWarning, FitAdviceWarning)) as caught:
         classifier(learning_rate="constant").fit(X, y)
     of_training, of_rows = caught
     assert of_training.category is ConvergenceWarning
@@ -221,18 +238,34 @@ def test_weights_far_from_1_are_told_with_lambd_and_the_factor(name, mean, times
     if isinstance(ESTIMATORS[name], RegularizedMLPClassifierCV):
         given, value = "lambds", r"\(0\.2, 1\.0\)"
     why = f"have a mean of {mean:.3g}, .*: {given}={value} is {times} .* Divide sample"
-    with pytest.warns(RowsWarning, match=why) as caught:
+    with pytest.warns(FitAdviceWarning, match=why) as caught:
         ESTIMATORS[name].fit(X, y, sample_weight=np.full(60, mean))
     (warning,) = caught
     assert warning.filename == __file__
 
 
+def test_later_calls_may_have_other_weights():
+    X, y = table()
+    warm = classifier(warm_start=True).fit(X, y)
+    part = classifier().partial_fit(X, y, classes=[0, 1])
+    for call in (warm.fit, part.partial_fit):
+        with pytest.warns(FitAdviceWarning, match="is 60 times as strong"):
+            call(X, y, sample_weight=np.full(60, 1 / 60))
+
+
+def test_an_array_of_strengths_is_shown_as_numbers():
+    X, y = table()
+    of = search(**NETWORK).set_params(lambds=np.array([0.2, 1.0]))
+    with pytest.warns(FitAdviceWarning, match=r"lambds=\[0\.2, 1\.0\] is 60 times"):
+        of.fit(X, y, sample_weight=np.full(60, 1 / 60))
+
+
 def test_class_weights_are_weights():
     X, y = table()
     model = classifier(class_weight={0: 1 / 30, 1: 1 / 30})
-    with pytest.warns(RowsWarning, match=r"mean of 0\.03.*\(or class_weight\)"):
+    with pytest.warns(FitAdviceWarning, match=r"mean of 0\.03.*\(or class_weight\)"):
         model.fit(X, y)
-    with pytest.warns(RowsWarning, match=r"mean of 0\.03"):
+    with pytest.warns(FitAdviceWarning, match=r"mean of 0\.03"):
         clone(model).partial_fit(X, y, classes=[0, 1])
     classifier(class_weight="balanced").fit(X, y)
 
@@ -263,7 +296,7 @@ def test_which_weights_are_far_from_1(lambd, mean, warns):
     if not warns:
         model.fit(X, y, sample_weight=weight)
         return
-    with pytest.warns(RowsWarning, match="The weights of the rows have a mean of"):
+    with pytest.warns(FitAdviceWarning, match="The weights of the rows have a mean of"):
         model.fit(X, y, sample_weight=weight)
 
 
@@ -284,7 +317,7 @@ def test_adaboost_is_warned_of_and_works_as_documented():
     rows, others = slice(0, 300), slice(300, 800)
     network = RegularizedMLPClassifier((20,), max_iter=60, random_state=0)
     boosted = AdaBoostClassifier(network, n_estimators=2, random_state=0)
-    with pytest.warns(RowsWarning, match="lambd=1.0 is 300 times as strong"):
+    with pytest.warns(FitAdviceWarning, match="lambd=1.0 is 300 times as strong"):
         boosted.fit(X[rows], y[rows])
     assert boosted.score(X[others], y[others]) < 0.5
     boosted.set_params(estimator__lambd=1 / 300).fit(X[rows], y[rows])
@@ -307,11 +340,11 @@ def test_what_is_for_early_stopping_does_nothing_without_it(name, early_stopping
     X, y = table()
     why = f"^{name}={SET[name]!r} does nothing, since early_stopping={early_stopping!r}"
     model = classifier(early_stopping=early_stopping, **{name: SET[name]})
-    with pytest.warns(RowsWarning, match=why) as caught:
+    with pytest.warns(FitAdviceWarning, match=why) as caught:
         model.fit(X, y)
     (warning,) = caught
     assert warning.filename == __file__
-    with pytest.warns(RowsWarning, match=why):
+    with pytest.warns(FitAdviceWarning, match=why):
         RegularizedMLPEnsemble(model, 2).fit(X, y)
     # Rows are set aside of these.
     X, y = table(120)
@@ -321,10 +354,10 @@ def test_what_is_for_early_stopping_does_nothing_without_it(name, early_stopping
 def test_one_warning_of_all_that_does_nothing():
     X, y = table()
     why = "^validation_fraction=0.3 and n_validation_splits=3 and .* do nothing"
-    with pytest.warns(RowsWarning, match=why):
+    with pytest.warns(FitAdviceWarning, match=why):
         classifier(early_stopping=False, **SET).fit(X, y)
     X[:, 0] *= 100
-    with pytest.warns(RowsWarning, match="column 0 .* do nothing") as caught:
+    with pytest.warns(FitAdviceWarning, match="column 0 .* do nothing") as caught:
         classifier(early_stopping=False, **SET).fit(X, y)
     assert len(caught) == 1
 
@@ -334,7 +367,7 @@ def test_a_search_says_once_what_does_nothing_by_its_own_name(refit):
     X, y = table()
     of = search(early_stopping_scoring="accuracy", refit=refit, **NETWORK)
     why = "^early_stopping_scoring='accuracy' does nothing, since early_stopping=False"
-    with pytest.warns(RowsWarning, match=why) as caught:
+    with pytest.warns(FitAdviceWarning, match=why) as caught:
         of.fit(X, y)
     (warning,) = caught
     assert warning.filename == __file__
@@ -352,20 +385,25 @@ def test_a_search_says_once_what_does_nothing_by_its_own_name(refit):
 def test_given_rows_take_the_place_of_those_set_aside(parameters, names):
     X, y = table(120)
     validation = {"X_val": X[:20], "y_val": y[:20]}
-    with pytest.warns(RowsWarning, match=f"^{names} nothing, since X_val takes"):
+    with pytest.warns(FitAdviceWarning, match=f"^{names} nothing, since X_val takes"):
         classifier(**parameters).fit(X, y, **validation)
     classifier(scoring="accuracy", n_validation_splits=1).fit(X, y, **validation)
 
 
 @pytest.mark.parametrize(
     ("parameters", "reason"),
-    [({"warm_start": True}, "warm_start=True"), ({"learning_rate": "adaptive"}, "'ad")],
+    [
+        ({"warm_start": True}, "warm_start=True"),
+        ({"learning_rate": "adaptive"}, "learning_rate='adaptive'"),
+    ],
 )
 def test_a_refit_that_there_cannot_be(parameters, reason):
     X, y = table(120)
     model = classifier(early_stopping_refit=True, max_iter=60, tol=0.5, **parameters)
     model.set_params(n_iter_no_change=1)
-    with pytest.warns(RowsWarning, match=f"^early_stopping_refit=True .* {reason}"):
+    with pytest.warns(
+        FitAdviceWarning, match=f"^early_stopping_refit=True .* {reason}"
+    ):
         model.fit(X, y)
     assert not model.refit_
 
@@ -391,3 +429,30 @@ def test_what_is_as_it_was_set_or_of_another_solver_is_not_told():
         {f"regularizedmlpclassifier__{name}": values for name, values in grid.items()},
         cv=2,
     ).fit(X, y)
+
+
+# Many fits ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [classifier(), search(**NETWORK)])
+def test_all_fits_of_a_loop_warn_once(model):
+    """scikit-learn sets the filters anew for each, so that all would be shown."""
+    X, y = table(120)
+    given = {"scoring": "accuracy", "early_stopping": False}
+    if isinstance(model, RegularizedMLPClassifierCV):
+        given = {"early_stopping_scoring": "accuracy"}
+    model = clone(model).set_params(**given)
+    # A second loop says it again.
+    for _ in range(2):
+        with pytest.warns(FitAdviceWarning, match="does nothing") as caught:
+            cross_val_score(model, X, y, cv=5)
+        (warning,) = caught
+        assert warning.filename == __file__
+
+
+def test_a_bagging_warns_once():
+    X, y = table(120)
+    model = classifier(scoring="accuracy", early_stopping=False)
+    with pytest.warns(FitAdviceWarning, match="does nothing") as caught:
+        BaggingClassifier(model, 5, random_state=0).fit(X, y)
+    assert len(caught) == 1

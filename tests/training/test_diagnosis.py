@@ -12,7 +12,7 @@ from skreg import (
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
 )
-from skreg._training.advice import PenaltyWarning
+from skreg._training.advice import RegularizationWarning
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float), np.array([0, 1, 1, 0])
 
@@ -33,8 +33,8 @@ def kinds_of(fit, *arguments):
 def test_four_rows_of_xor_are_warned_of_and_learnt_without_a_penalty(solver):
     X, y = XOR
     model = RegularizedMLPClassifier(solver=solver, random_state=0)
-    why = r"outweighs so few rows: lambd=1\.0 over 4 rows .* Lower lambd \(0 turns"
-    with pytest.warns(PenaltyWarning, match=why) as caught:
+    why = r"so few rows: lambd=1\.0 over their total weight, 4, .* Lower lambd \(0"
+    with pytest.warns(RegularizationWarning, match=why) as caught:
         model.fit(X, y)
     (warning,) = caught
     assert warning.filename == __file__
@@ -60,16 +60,31 @@ def test_small_tables_are_learnt_or_warned_of(n_rows, keep_prob):
         if len(np.unique(y)) < 2:
             continue
         model = RegularizedMLPClassifier(keep_prob=keep_prob, random_state=0)
-        told = PenaltyWarning in kinds_of(model.fit, X, y)
+        told = RegularizationWarning in kinds_of(model.fit, X, y)
         spread = np.ptp(model.predict_proba(X), axis=0).max()
         assert told == (spread < 0.05), (name, spread)
 
 
-@pytest.mark.parametrize("n_rows", [49, 50])
-def test_a_strong_penalty_on_more_rows_is_a_choice(n_rows):
-    X, y = make_moons(n_rows, noise=0.15, random_state=0)
-    model = RegularizedMLPClassifier(lambd=1e3, random_state=0)
-    assert kinds_of(model.fit, X, y) == [PenaltyWarning] * (n_rows < 50)
+@pytest.mark.parametrize(
+    ("lambd", "n_rows", "weight"), [(1.0, 52, 0.15), (100.0, 99, 1.0), (1e3, 500, 1.0)]
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_lambd_that_leaves_nothing_of_more_rows(lambd, n_rows, weight, solver):
+    X, y = np.tile(XOR[0], (n_rows // 4, 1)), np.tile(XOR[1], n_rows // 4)
+    X = StandardScaler().fit_transform(X)
+    model = RegularizedMLPClassifier(lambd=lambd, solver=solver, random_state=0)
+    total = f"{len(y) * weight:.3g}"
+    why = rf"lambd={lambd} over their total weight, {total}, .* or larger weights"
+    with pytest.warns(RegularizationWarning, match=why):
+        model.fit(X, y, sample_weight=np.full(len(y), weight))
+    assert np.ptp(model.predict_proba(X), axis=0).max() < 0.05
+
+
+def test_a_small_network_for_another_reason_is_not_the_penaltys():
+    X, y = XOR
+    for lambd in (0.0, 1e-6):
+        model = RegularizedMLPClassifier(lambd=lambd, max_norm=0.01, random_state=0)
+        assert kinds_of(model.fit, X, y) == []
 
 
 def test_few_epochs_are_no_penalty():
@@ -80,9 +95,9 @@ def test_few_epochs_are_no_penalty():
 def test_an_ensemble_and_a_search_say_it_once():
     X, y = np.repeat(XOR[0], 3, axis=0), np.repeat(XOR[1], 3)
     ensemble = RegularizedMLPEnsemble(random_state=0, n_estimators=3)
-    assert kinds_of(ensemble.fit, X, y) == [PenaltyWarning]
+    assert kinds_of(ensemble.fit, X, y) == [RegularizationWarning]
     # Of the candidates it is not said; the last is the best of them, or all are.
-    for lambds, expected in (((3.0, 5.0), [PenaltyWarning]), ((0.001, 5.0), [])):
+    for lambds, expected in (((3.0, 5.0), [RegularizationWarning]), ((0.001, 5.0), [])):
         search = RegularizedMLPClassifierCV(
             lambds, (1.0,), cv=3, max_iter=200, random_state=0
         )

@@ -385,7 +385,7 @@ def test_the_adaptive_rate_is_not_followed_by_a_refit():
     X, y = table()
     parameters = {"learning_rate": "adaptive", "max_iter": 200}
     found = classifier(early_stopping_refit=True, **parameters)
-    with pytest.warns(UserWarning, match="no training on all rows .* 'adaptive'"):
+    with pytest.warns(UserWarning, match="no training on all rows .*='adaptive'"):
         found.fit(X, y)
     assert_same_weights(found, classifier(**parameters).fit(X, y))
     # L-BFGS has no rate.

@@ -1,5 +1,6 @@
 """Labels: what is taken as y, the classes, and their codes."""
 
+import enum
 import re
 import warnings
 from datetime import date
@@ -373,3 +374,28 @@ def test_what_has_no_rows_is_left_to_scikit_learn():
             check_y(y)
     with pytest.raises(TypeError, match=r"np\.matrix"):
         check_y(np.array([[0], [1]]).view(np.matrix))
+
+
+@pytest.mark.parametrize(
+    ("y", "shown"),
+    [
+        ([1.0, 2.0, 1e300], r"1e\+300"),
+        ([-(2.0**64), 1.0, 2.0], r"-1\.844"),
+        ([np.inf, 1.0, 0.0], "inf"),
+    ],
+)
+def test_a_float_that_is_too_large_for_a_class_is_named(y, shown):
+    row = int(np.argmax(np.abs(y)))
+    why = rf"^y contains infinity or a value too large .* in row {row}: .*{shown}"
+    with pytest.raises(ValueError, match=why):
+        check_y(np.array(y))
+
+
+class Colour(str, enum.Enum):  # noqa: UP042
+    RED = "red"
+    GREEN = "green"
+
+
+def test_a_list_of_strings_of_an_own_class_keeps_them():
+    y = check_y([Colour.RED, Colour.GREEN, Colour.RED])
+    assert infer_target(y).classes.tolist() == [Colour.GREEN, Colour.RED]

@@ -6,6 +6,7 @@ comes from libraries without type hints, such as scikit-learn, is Any.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -210,6 +211,13 @@ def files(X: Array, y: Array) -> None:
         skreg.io.load(str(path), trusted=["builtins.str", Small])
 
 
+def warned(X: Array, y: Array) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", skreg.FitAdviceWarning)
+        warnings.simplefilter("ignore", skreg.RegularizationWarning)
+        small().fit(1000 * X, y)
+
+
 def report() -> None:
     print(f"skreg {skreg.__version__}")
     skreg.show_versions()
@@ -225,4 +233,5 @@ def main() -> None:
     formulas(X.T, y[np.newaxis])
     cluster(X, y)
     files(X, y)
+    warned(X, y)
     report()
