@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import field
+from inspect import signature
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -43,6 +44,11 @@ class EnsembleSettings(Hints):
     estimator: OneNetwork | None = field(default=None, kw_only=False)
     n_estimators: Count = field(default=5, kw_only=False)
     random_state: RandomState = None
+
+    _elsewhere = Hints._elsewhere | {
+        name: f"estimator=RegularizedMLPClassifier({name}=...)"
+        for name in signature(RegularizedMLPClassifier).parameters
+    }
 
 
 @public

@@ -47,7 +47,7 @@ from skreg._training.advice import (
 )
 from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
-from skreg._training.hints import hint_of_parameter
+from skreg._training.hints import hint
 from skreg._training.problem import stack_size
 from skreg._training.rows import Given, Rows, Sparse, given_rows
 from skreg._training.settings import (
@@ -593,11 +593,11 @@ n_iter_no_change, averaging, max_fun
             return process_routing(self, "fit", **fit_params, **params)
         unknown = sorted(params.keys() - {"groups"})
         if unknown:
+            own = f"{type(self).__name__}({{}}=...)"
             raise TypeError(
                 f"fit() got unexpected arguments {unknown}."
-                f"{hint_of_parameter(unknown[0], self, ())} Besides its own it "
-                "takes groups; others need "
-                "sklearn.set_config(enable_metadata_routing=True)."
+                f"{hint(unknown[0], self, own)} Besides its own it takes groups; "
+                "others need sklearn.set_config(enable_metadata_routing=True)."
             )
         return self._get_routed_params_for_fit({**fit_params, **params})
 

@@ -34,7 +34,7 @@ from skreg._network import Array
 from skreg._network.activations import ActivationName
 from skreg._network.optimizers import OptimizerName
 from skreg._training.constraints import Interval, Options, StrOptions
-from skreg._training.hints import PUBLIC, Hints, with_hints
+from skreg._training.hints import Hints, with_hints
 
 T = TypeVar("T")
 
@@ -91,7 +91,6 @@ def declared(cls: type[T]) -> type[T]:
     made.__init__.__annotations__ = {name: plain[name] for name in names}
     # Not strings: they would be looked up in the package, once the class is public.
     made.__annotations__ = {name: types[name] for name in get_annotations(made)}
-    made.__init__ = with_hints(made.__init__)
     made._parameter_constraints = {name: _allowed(types[name]) for name in names}
     return cls
 
@@ -103,7 +102,7 @@ def with_parameters(cls: type[T]) -> type[T]:
     which have no types, take any argument.
     """
     made: Any = declared(cls)
-    PUBLIC[cls.__name__] = made._parameter_constraints
+    made.__init__ = with_hints(made.__init__)
     return cls
 
 
@@ -145,6 +144,16 @@ class Shared(Hints):
     n_iter_no_change: Count | Never = 10
     averaging: Decay = 0.9
     max_fun: Count = 15000
+
+    def _validate_params(self) -> None:
+        # Elsewhere it is the number.
+        rate: object = self.learning_rate
+        if isinstance(rate, Real):
+            raise ValueError(
+                f"learning_rate={rate!r}: it is the schedule, such as 'cosine'. The "
+                "number is learning_rate_init."
+            )
+        super()._validate_params()  # type: ignore[misc]
 
 
 @declared
