@@ -197,7 +197,7 @@ class RegularizedMLPEnsemble(
             validation = X_val, y_val, sample_weight_val
             given = given_rows(first, X, y, sample_weight, *validation)
             metadata = given_only(sample_weight=sample_weight) or None
-            task = Task(self, {"X": X, "y": y, "metadata": metadata}).begin()
+            task = Task(self, {"X": X, "y": y, "metadata": metadata}).begin_fit()
             results = _fit_in_stacks(networks, given)
             self.estimators_ = networks
             for name in ("classes_", "n_features_in_", "feature_names_in_"):

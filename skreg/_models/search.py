@@ -371,7 +371,7 @@ n_iter_no_change, averaging, max_fun
         )
         n_tasks = 1 + (self.refit is not False)
         data = {"X": X, "y": y, "metadata": fit_params or None}
-        task = Task(self, data).begin(n_tasks)
+        task = Task(self, data).begin_fit(n_tasks)
         out = self._evaluated(
             task,
             grid,

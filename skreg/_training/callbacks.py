@@ -31,15 +31,15 @@ def given_only(**arguments: Any) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class Task:
-    """A piece of an estimator's work, for its callbacks; does nothing without them.
+    """A piece of an estimator's work, for its callbacks.
 
     ``hook_data`` is what the hooks get: X, y and metadata, and
-    ``reconstruction_attributes``, the fitted attributes of the model as it is. The
-    whole of a ``fit`` has its context from its beginning on, a part has one already.
+    ``reconstruction_attributes``, the fitted attributes of the model as it is. Without
+    a ``context`` there is nobody to tell; :meth:`begin_fit` makes that of the whole.
     """
 
-    estimator: Any
-    hook_data: dict[str, Any]
+    estimator: Any = None
+    hook_data: dict[str, Any] = field(default_factory=dict)
     context: Any = None
 
     @property
@@ -79,11 +79,13 @@ class Task:
             yield
         part.end()
 
-    def begin(self, max_subtasks: int | None = 0) -> Self:
-        """Begin it; the whole of a ``fit`` with the number of its parts, if known."""
-        estimator = self.estimator
-        if self.context is None and hasattr(estimator, "_init_callback_context"):
-            self.context = estimator._init_callback_context(max_subtasks=max_subtasks)
+    def begin_fit(self, n_parts: int | None = 0) -> Self:
+        """Begin the whole of a ``fit``; None parts are a number that is not known."""
+        if hasattr(self.estimator, "_init_callback_context"):
+            self.context = self.estimator._init_callback_context(max_subtasks=n_parts)
+        return self.begin()
+
+    def begin(self) -> Self:
         if self.context is not None:
             self.context.call_on_fit_task_begin(
                 estimator=self.estimator, **self.hook_data
@@ -105,40 +107,28 @@ class Progress:
     """Prints how a training goes, as ``verbose`` asks, and tells callbacks of it.
 
     ``task`` is that of the fit, or of a phase of it, and its parts are the epochs. In
-    an ``ensemble`` each line has the number of the network. ``is_followed`` says, once
-    it has begun, whether anybody is to hear of the epochs.
+    an ``ensemble`` each line has the number of the network.
     """
 
     settings: Settings
-    task: Task | None
+    task: Task
     ensemble: bool
-    is_followed: bool = False
     start: float = field(default_factory=time.monotonic)
 
-    def begin(self, n_epochs: int | None, n_splits: int = 0) -> Self:
-        """Begin the fit, and its first phase if it trains on splits, then on all rows.
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody is to hear of the epochs."""
+        return bool(self.settings.verbose) or self.task.is_followed
 
-        ``n_epochs`` is None where it is not known.
-        """
-        self.is_followed = bool(self.settings.verbose)
-        if self.task is not None:
-            self.task.begin(2 if n_splits else n_epochs)
-            self.is_followed |= self.task.is_followed
-        if not n_splits:
-            return self
+    def on_splits(self, n_splits: int, n_epochs: int | None) -> Self:
+        """Begin the phase that a training on all rows is to follow."""
         self.print(f"Validation split 1 of {n_splits}")
         return self.phase("validation splits", n_epochs)
 
     def phase(self, name: str, n_epochs: int | None) -> Self:
         """Begin a phase of the fit, of so many epochs if that is known."""
-        if self.task is None:
-            return self
         part = self.task.part(name, self.task.hook_data, max_subtasks=n_epochs)
         return replace(self, task=part.begin())
-
-    def end_phase(self) -> bool:
-        """Whether a callback ends the fit with it."""
-        return self.task is not None and self.task.end()
 
     def print(self, line: str) -> None:
         if self.settings.verbose:
@@ -197,11 +187,10 @@ class Epochs:
     def begins(self) -> None:
         """Begin the task of an epoch."""
         whole = self._progress.task
-        if whole is not None:
-            about = whole.hook_data | {"reconstruction_attributes": self._attributes}
-            # Known before it begins: if one callback raises, the others still end it.
-            self._epoch = whole.part("epoch", about)
-            self._epoch.begin()
+        about = whole.hook_data | {"reconstruction_attributes": self._attributes}
+        # Known before it begins: if one callback raises, the others still end it.
+        self._epoch = whole.part("epoch", about)
+        self._epoch.begin()
 
     def ends(self, epoch: int, loss: float, score: float | None) -> bool:
         """Print the loss and the score; whether a callback ends the training."""

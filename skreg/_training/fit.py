@@ -60,9 +60,9 @@ def train(
     """
     problem = problem_type.of(networks, training, before, starts)
     settings = problem.settings
-    progress = Progress(settings, task, ensemble=starts is not None)
+    progress = Progress(settings, task or Task(), ensemble=starts is not None)
     if len(training.target.classes) == 1:
-        progress.begin(0)
+        progress.task.begin_fit()
         return [_constant(problem, before) for _ in networks]
     course = Course(settings.learning_rate, settings.max_iter, settings.averaging)
     if incremental:
@@ -74,21 +74,20 @@ def train(
         again = early_stopping.trains_again(problems, problem)
         plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
         length = early_stopping.length_of(settings, plateaus[0])
-        phase = progress.begin(length, len(problems) if again else 0)
         splits = [
             _start(each, course, plateaus, before, incremental=incremental)
             for each in problems
         ]
-        if progress.is_followed:
+        progress.task.begin_fit(2 if again else length)
+        phase = progress.on_splits(len(problems), length) if again else progress
+        if phase.is_followed:
             splits[0].report_to(phase)
         first: list[Result] = []
         try:
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
-            if incremental:
-                return first
-            if not again or phase.end_phase() or first[0].stopped:
-                return _ended(progress, splits[0].problem, first)
+            if not again or phase.task.end() or first[0].stopped:
+                return first if incremental else _ended(progress, problems[0], first)
             others = [split.results() for split in splits[1:]]
             # Their memory is for the training on all rows.
             splits.clear()
@@ -120,11 +119,11 @@ def _trained_on_all_rows(
     phase = progress.phase("all rows", ends[0])
     plateaus = early_stopping.plateaus_of(problem, course.schedule, ends)
     last = _start(problem, course._replace(n_epochs=ends), plateaus)
-    if progress.is_followed:
+    if phase.is_followed:
         last.report_to(phase)
     early_stopping.descend([last.solver], plateaus)
     results = last.results()
-    phase.end_phase()
+    phase.task.end()
     results = _ended(progress, problem, results)
     for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]

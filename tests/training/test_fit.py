@@ -523,7 +523,11 @@ def test_a_callback_that_ends_the_training_of_the_first_split_ends_all():
                 seen.append(hook_data["reconstruction_attributes"]()["coefs_"][0])
             return self
 
-        def begin(self, *max_subtasks):
+        def begin_fit(self, n_parts):
+            assert n_parts == 2
+            return self
+
+        def begin(self):
             return self
 
         def end(self):
