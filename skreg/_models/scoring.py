@@ -19,7 +19,7 @@ from skreg._training.rows import TrainingSet
 from skreg._training.settings import random_streams
 
 # How many times the least loss the loss of a setting may be, for its accuracy to count.
-NEAR = 1.05
+LIKELY_LOSS_RATIO = 1.05
 
 
 def splits_of(
@@ -174,7 +174,7 @@ def most_accurate_of_the_likely(results: dict[str, Any]) -> int:
 def largest_likely_loss(results: dict[str, Any]) -> float:
     """The loss up to which the accuracy of a setting counts."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(NEAR * np.nanmin(_losses(results)))
+        return float(LIKELY_LOSS_RATIO * np.nanmin(_losses(results)))
 
 
 def _losses(results: dict[str, Any]) -> Array:

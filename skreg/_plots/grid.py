@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skreg._models.scoring import NEAR, largest_likely_loss
+from skreg._models.scoring import LIKELY_LOSS_RATIO, largest_likely_loss
 from skreg._models.versions import public
 from skreg._network import Array
 from skreg._plots.common import keywords, last_step, pyplot, score_name
@@ -394,7 +394,7 @@ def _reason(search: Any) -> str | None:
     largest = largest_likely_loss(search.cv_results_)
     return (
         "Frame: the best test accuracy of the cells whose test\n"
-        f"log-loss is up to {largest:#.3g}, {NEAR:g} times the least"
+        f"log-loss is up to {largest:#.3g}, {LIKELY_LOSS_RATIO:g} times the least"
     )
 
 
