@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -49,8 +50,8 @@ class RegularizationGridDisplay:
         The label of the colour bar; None is for "mean score".
 
     note : str or None, default=None
-        What stands below the picture, such as why the best cell is not that of the
-        greatest score; None is for nothing.
+        What stands above the picture and its title, such as why the best cell is not
+        that of the greatest score; None is for nothing.
 
     Attributes
     ----------
@@ -68,6 +69,9 @@ class RegularizationGridDisplay:
 
     best_marker_ : matplotlib Rectangle or None
         The frame of the best cell; None where ``best`` is None.
+
+    note_ : matplotlib Annotation or None
+        The note; None where ``note`` is None.
 
     See Also
     --------
@@ -178,18 +182,19 @@ class RegularizationGridDisplay:
         if colorbar:
             label = self.score_name or "mean score"
             self.figure_.colorbar(self.im_, ax=ax, label=label)
-        note = "" if self.note is None else f"\n\n{self.note}"
-        ax.set(xlabel=f"keep_prob{note}", ylabel="lambd")
+        ax.set(xlabel="keep_prob", ylabel="lambd")
         ax.set_xticks(range(shape[1]), map(_label, self.keep_probs))
         if xticks_rotation is None:
             xticks_rotation = "horizontal" if _have_room(ax) else "vertical"
         plt.setp(ax.get_xticklabels(), rotation=xticks_rotation)
         ax.set_yticks(range(shape[0]), map(_label, self.lambds))
-        self.text_ = self.best_marker_ = None
+        self.text_ = self.best_marker_ = self.note_ = None
         if include_values:
             self.text_ = self._write(scores, values_format or "#.3g", text_kw)
         if self.best is not None:
             self.best_marker_ = self._frame(*self.best, best_kw)
+        if self.note is not None:
+            self.note_ = self._annotate(self.note)
         return self
 
     def _write(self, scores: Array, form: str, text_kw: dict[str, Any] | None) -> Array:
@@ -218,6 +223,21 @@ class RegularizationGridDisplay:
         # At the border of the picture half of the line stands outside of the axes.
         style = keywords(Rectangle, best_kw, clip_on=False, **frame)
         return self.ax_.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **style))
+
+    def _annotate(self, note: str) -> Any:
+        """Write above the axes, their labels and titles, wherever these come to be."""
+        # Without the artists in the axes: the note is one of them.
+        box = partial(self.ax_.get_tightbbox, bbox_extra_artists=[])
+        return self.ax_.annotate(
+            note,
+            (0, 1),
+            (0, 3),
+            xycoords=("axes fraction", box),
+            textcoords="offset points",
+            verticalalignment="bottom",
+            fontsize="small",
+            wrap=True,
+        )
 
     @classmethod
     def from_estimator(
@@ -278,7 +298,7 @@ class RegularizationGridDisplay:
         -----
         The frame is around the setting that the search chose, its ``best_index_``,
         whatever score is drawn. Where ``scoring='auto'`` has chosen another than the
-        greatest in the picture, a note below says by which loss. A search of several
+        greatest in the picture, a note above says by which loss. A search of several
         metrics with ``refit=False`` has chosen none; then the frame is around the
         highest mean test score.
 

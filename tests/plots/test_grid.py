@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.text import Text
 from pictures import X, small, y
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
@@ -441,8 +442,7 @@ def test_a_cell_that_was_passed_over_has_a_reason(by_default, metric, chosen, no
     search.best_index_ = chosen
     display = draw(search, metric=metric)
     assert display.note == note
-    label = "keep_prob" if note is None else f"keep_prob\n\n{note}"
-    assert display.ax_.get_xlabel() == label
+    assert (display.note_ and display.note_.get_text()) == note
     # A rule of one's own is not known.
     search.refit = lambda results: chosen
     assert draw(search, metric=metric).note is None
@@ -870,6 +870,49 @@ def test_labels_that_are_turned_stay_in_the_picture():
     box = display.ax_.xaxis.get_tightbbox()
     assert box.y0 >= 0
     assert display.ax_.xaxis.label.get_window_extent().y0 >= 0
+
+
+def name_all(ax):
+    ax.set_title("left", loc="left")
+    ax.set(title="one title\nand more of it", xlabel="one\nlabel")
+
+
+def move_x_to_the_top(ax):
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+
+
+@pytest.mark.parametrize("colorbar", [True, False])
+@pytest.mark.parametrize("keep_probs", [[0.5, 1], [(0.5, 0.25, 0.125), (0.5, 0.25, 1)]])
+@pytest.mark.parametrize("width", [6.4, 2.8])
+@pytest.mark.parametrize("change", [lambda ax: None, name_all, move_x_to_the_top])
+def test_a_note_is_whole_and_above_all_else(change, width, keep_probs, colorbar):
+    """Whatever is set or moved in the picture later."""
+    ax = plt.figure(figsize=(width, 4.8), layout="tight").subplots()
+    display = RegularizationGridDisplay([[0.5, 0.6]], [1], keep_probs, note=LIKELY)
+    display.plot(ax, colorbar=colorbar)
+    change(ax)
+    # The layout comes to rest with the second drawing.
+    for _ in range(2):
+        display.figure_.canvas.draw()
+    box = display.note_.get_window_extent()
+    figure = display.figure_.bbox
+    assert 0 <= box.x0 < box.x1 <= figure.x1
+    assert box.y1 <= figure.y1
+    texts = [text for text in ax.findobj(Text) if text.get_text()]
+    others = [text for text in texts if text is not display.note_]
+    assert len(others) >= 6
+    assert all(text.get_window_extent().y1 < box.y0 for text in others)
+    assert ax.bbox.y1 < box.y0
+
+
+def test_a_note_is_seen_in_a_figure_without_a_layout():
+    _, ax = plt.subplots()
+    display = RegularizationGridDisplay([[0.5, 0.6]], [1], [0.5, 1], note=LIKELY)
+    display.plot(ax)
+    ax.set_title("a title")
+    display.figure_.canvas.draw()
+    assert display.note_.get_window_extent().y1 <= display.figure_.bbox.y1
 
 
 @pytest.mark.slow
