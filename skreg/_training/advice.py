@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import joblib
@@ -90,7 +90,7 @@ class RegularizationWarning(UserWarning):
 
 def warn(text: str, category: type[Warning]) -> None:
     """A warning of the user's line that led here."""
-    warnings.warn(text, category, stacklevel=len(list(_library_frames())) + 1)
+    warnings.warn(text, category, stacklevel=_caller().level)
 
 
 def advise(text: str, category: type[Warning]) -> None:
@@ -98,24 +98,36 @@ def advise(text: str, category: type[Warning]) -> None:
 
     scikit-learn makes each fit with the filters set anew, which would show it again.
     """
-    frames = list(_library_frames())
-    if any(frame.f_code.co_filename.startswith(_JOBLIB) for frame in frames):
-        loops = [frame.f_locals.get("self") for frame in frames]
-        loops = [loop for loop in loops if isinstance(loop, joblib.Parallel)]
-        # The outermost lives as long as the search; a worker's process has none.
-        told = _told.setdefault(loops[-1], set()) if loops else _told_by_worker
+    caller = _caller()
+    if caller.is_job:
+        # The outermost loop lives as long as the search; a worker's process has none.
+        told = _told_by_worker
+        if caller.loops:
+            told = _told.setdefault(caller.loops[-1], set())
         if text in told:
             return
         told.add(text)
-    warnings.warn(text, category, stacklevel=len(frames) + 1)
+    warnings.warn(text, category, stacklevel=caller.level)
 
 
-def _library_frames() -> Iterator[FrameType]:
-    """The frames from the caller's up to the user's."""
+class _Caller(NamedTuple):
+    """Who called this package: how many frames up, and by which loops of joblib."""
+
+    level: int
+    is_job: bool
+    loops: list[joblib.Parallel]
+
+
+def _caller() -> _Caller:
+    level, is_job, loops = 1, False, []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
-        yield frame
-        frame = frame.f_back
+        is_job |= frame.f_code.co_filename.startswith(_JOBLIB)
+        own = frame.f_locals.get("self")
+        if isinstance(own, joblib.Parallel):
+            loops.append(own)
+        level, frame = level + 1, frame.f_back
+    return _Caller(level, is_job, loops)
 
 
 @contextmanager

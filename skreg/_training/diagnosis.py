@@ -72,35 +72,35 @@ def _divergence(error: DivergedError, settings: Settings, rows: Rows) -> str:
     )
 
 
-def judged(problem: Problem, results: Sequence[Result]) -> list[Result]:
-    """The results, of which each says whether the penalty has ``outweighed`` its loss.
+def mark_outweighed(problem: Problem, results: Sequence[Result]) -> None:
+    """Write into each result whether the penalty has ``outweighed`` the loss.
 
     Then the weights have shrunk, and it predicts as a constant model does.
     """
     rows, layout = problem.training, problem.layout
     is_strong = np.max(problem.lambds, axis=-1) / rows.total_weight >= _STRONG
-    if is_strong.any():
-        thetas = [result.theta for result in results]
-        theta = np.array(thetas) if problem.is_stack else thetas[0]
-        constant = np.zeros_like(theta)
-        layout.layers(constant)[-1].b[..., 0] = rows.prior_logits()
-        start = initial_theta(
-            layout, problem.settings.activation, np.random.default_rng(0), theta.dtype
-        )
+    if not is_strong.any():
+        return
+    thetas = [result.theta for result in results]
+    theta = np.array(thetas) if problem.is_stack else thetas[0]
+    constant = np.zeros_like(theta)
+    layout.layers(constant)[-1].b[..., 0] = rows.prior_logits()
+    start = initial_theta(
+        layout, problem.settings.activation, np.random.default_rng(0), theta.dtype
+    )
 
-        def squares(theta: Array) -> Any:
-            return np.square(theta[..., : layout.n_weights]).sum(axis=-1)
+    def squares(theta: Array) -> Any:
+        return np.square(theta[..., : layout.n_weights]).sum(axis=-1)
 
-        def loss(theta: Array) -> Any:
-            return -problem.minus_loss(problem.objective(theta), rows)([])
+    def loss(theta: Array) -> Any:
+        return -problem.minus_loss(problem.objective(theta), rows)([])
 
-        with np.errstate(all="ignore"):
-            # Of a network that diverged.
-            is_small = is_strong & (squares(theta) <= _SQUARES_LEFT * squares(start))
-            outweighed = is_small & (loss(theta) >= _LOSS_LEFT * loss(constant))
-        for result, found in zip(results, np.ravel(outweighed), strict=True):
-            result.outweighed = bool(found) and result.failure is None
-    return list(results)
+    with np.errstate(all="ignore"):
+        # Of a network that diverged.
+        is_small = is_strong & (squares(theta) <= _SQUARES_LEFT * squares(start))
+        outweighed = is_small & (loss(theta) >= _LOSS_LEFT * loss(constant))
+    for result, found in zip(results, np.ravel(outweighed), strict=True):
+        result.outweighed = bool(found) and result.failure is None
 
 
 def warn_of_result(settings: Settings, result: Result, rows: Rows) -> None:

@@ -5,14 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from skreg._training import early_stopping
 from skreg._training.callbacks import Epochs, Progress, Task
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
-from skreg._training.diagnosis import failure_of, judged
+from skreg._training.diagnosis import failure_of, mark_outweighed
 from skreg._training.early_stopping import Plateau
 from skreg._training.lbfgs import LBFGS
 from skreg._training.problem import Before, Problem, model_attributes
@@ -28,6 +28,11 @@ class Course(NamedTuple):
     max_iter: int
     averaging: float
     n_epochs: Sequence[int] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """That of a whole fit."""
+        return cls(settings.learning_rate, settings.max_iter, settings.averaging)
 
     def of_a_call(self) -> "Course":
         """One epoch of a longer course, which knows no last one."""
@@ -58,13 +63,12 @@ def train(
     The error of a single network is raised; of several each result has its own. After a
     KeyboardInterrupt a single network has what its first split has come to.
     """
+    course = Course.of(networks[0])
     problem = problem_type.of(networks, training, before, starts)
-    settings = problem.settings
-    progress = Progress(settings, task or Task(), ensemble=starts is not None)
+    progress = Progress(problem.settings, task or Task(), ensemble=starts is not None)
     if len(training.target.classes) == 1:
         progress.task.begin_fit()
         return [_constant(problem, before) for _ in networks]
-    course = Course(settings.learning_rate, settings.max_iter, settings.averaging)
     if incremental:
         course = course.of_a_call()
     with threads_for(problem.largest_product):
@@ -73,7 +77,7 @@ def train(
             problems = early_stopping.rounds_of(problem, validation)
         again = early_stopping.trains_again(problems, problem)
         plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
-        length = early_stopping.length_of(settings, plateaus[0])
+        length = early_stopping.length_of(problem.settings, plateaus[0])
         splits = [
             _start(each, course, plateaus, before, incremental=incremental)
             for each in problems
@@ -87,7 +91,9 @@ def train(
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
             if not again or phase.task.end() or first[0].stopped:
-                return first if incremental else _ended(progress, problems[0], first)
+                if not incremental:
+                    _end(progress, problems[0], first)
+                return first
             others = [split.results() for split in splits[1:]]
             # Their memory is for the training on all rows.
             splits.clear()
@@ -124,22 +130,20 @@ def _trained_on_all_rows(
     early_stopping.descend([last.solver], plateaus)
     results = last.results()
     phase.task.end()
-    results = _ended(progress, problem, results)
+    _end(progress, problem, results)
     for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]
         found[number] = early_stopping.joined(result, of_network, agreed[number])
     return found
 
 
-def _ended(
-    progress: Progress, problem: Problem, results: Sequence[Result]
-) -> list[Result]:
-    """The last results of all, printed and judged."""
+def _end(progress: Progress, problem: Problem, results: Sequence[Result]) -> None:
+    """Print the last results of all, and mark those that came to nothing."""
     for result, start in zip(results, problem.starts, strict=True):
         if result.failure is None:
             best = result.best_epoch if result.watched else 0
             progress.print_end(result.n_epochs, best, start)
-    return judged(problem, results)
+    mark_outweighed(problem, results)
 
 
 class _Split(NamedTuple):
