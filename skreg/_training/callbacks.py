@@ -106,7 +106,6 @@ class Task:
 class Progress:
     """Prints how a training goes, as ``verbose`` asks, and tells callbacks of it.
 
-    An epoch is printed as an iteration, as scikit-learn does, whatever the solver.
     ``task`` is that of the fit, or of a phase of it, and its parts are the epochs. In
     an ``ensemble`` each line has the number of the network.
     """
@@ -151,11 +150,15 @@ class Progress:
 
     def print_end(self, last: int, best: int, network: int) -> None:
         """Print which epoch was the last, and which the best, 0 if none is."""
-        of_best = f", best iteration {best}" if best else ""
-        self._print(f"Stopped after iteration {last}{of_best}", network)
+        of_best = f", best {self._unit} {best}" if best else ""
+        self._print(f"Training stopped after {self._unit} {last}{of_best}", network)
 
     def print_refit(self, n_epochs: int, reason: str, network: int) -> None:
-        self._print(f"All rows, up to iteration {n_epochs}: {reason}", network)
+        self._print(f"All rows, up to {self._unit} {n_epochs}: {reason}", network)
+
+    @property
+    def _unit(self) -> str:
+        return "iteration" if self.settings.solver == "lbfgs" else "epoch"
 
     def _print(self, line: str, network: int) -> None:
         if self.ensemble:

@@ -711,10 +711,10 @@ def test_verbose_tells_the_splits_and_the_refit(capsys):
     n_epochs, best = len(found.validation_scores_), found.best_n_iter_
     assert headings == [
         "Validation split 1 of 4",
-        f"Stopped after iteration {n_epochs}, best iteration {best}",
-        f"All rows, up to iteration {found.n_iter_}: 1.5 times the best, "
+        f"Training stopped after epoch {n_epochs}, best epoch {best}",
+        f"All rows, up to epoch {found.n_iter_}: 1.5 times the best, "
         "but at most max_iter",
-        f"Stopped after iteration {found.n_iter_}",
+        f"Training stopped after epoch {found.n_iter_}",
     ]
 
 

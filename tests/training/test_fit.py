@@ -263,7 +263,7 @@ def test_epochs_may_be_printed(capsys):
     """Those of one and those of the next take turns."""
     train(several(GRID[:2], verbose=True, max_iter=3), rows_of())
     *lines, one, other = capsys.readouterr().out.splitlines()
-    assert one == other == "Stopped after iteration 3"
+    assert one == other == "Training stopped after epoch 3"
     numbers = [line.split(",")[0] for line in lines]
     assert numbers == [f"Iteration {epoch}" for epoch in (1, 1, 2, 2, 3, 3)]
 

@@ -56,8 +56,9 @@ def assert_match(lines, *patterns):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_each_epoch_has_its_seconds_and_the_last_is_named(lines_of, solver, verbose):
     model = classifier(solver=solver, verbose=verbose)
+    unit = "iteration" if solver == "lbfgs" else "epoch"
     lines = lines_of(model)
-    assert_match(lines, *epochs([1, 2, 3, 4]), "Stopped after iteration 4")
+    assert_match(lines, *epochs([1, 2, 3, 4]), f"Training stopped after {unit} 4")
     losses = [float(re.search(LOSS, line)[0]) for line in lines[:-1]]
     np.testing.assert_allclose(losses, model.loss_curve_, atol=1e-8)
 
@@ -73,12 +74,13 @@ def test_a_loss_on_validation_rows_is_positive(lines_of, scoring, name, sign):
     found = [float(line.split(" = ")[2].split(",")[0]) for line in lines]
     expected = [sign * score for score in model.validation_scores_]
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert end == f"Stopped after iteration 4, best iteration {model.best_n_iter_}"
+    assert end == f"Training stopped after epoch 4, best epoch {model.best_n_iter_}"
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_the_splits_and_all_rows_each_have_an_end(lines_of, solver):
     model = classifier(**ON_SPLITS, solver=solver, learning_rate_init=0.05)
+    unit = "iteration" if solver == "lbfgs" else "epoch"
     lines = lines_of(model)
     best = model.best_n_iter_
     n_epochs = sum(", validation loss = " in line for line in lines)
@@ -88,18 +90,18 @@ def test_the_splits_and_all_rows_each_have_an_end(lines_of, solver):
         lines,
         "Validation split 1 of 2",
         *epochs(range(1, n_epochs + 1), r", validation loss = \d\.\d{6}"),
-        f"Stopped after iteration {n_epochs}, best iteration {best}",
-        rf"All rows, up to iteration {round(1.5 * best)}: 1\.5 times the best",
+        f"Training stopped after {unit} {n_epochs}, best {unit} {best}",
+        rf"All rows, up to {unit} {round(1.5 * best)}: 1\.5 times the best",
         *epochs(range(1, model.n_iter_ + 1)),
-        f"Stopped after iteration {model.n_iter_}",
+        f"Training stopped after {unit} {model.n_iter_}",
     )
     assert best <= n_epochs < 60
 
 
 def test_max_iter_may_cut_the_training_on_all_rows(lines_of):
     lines = lines_of(classifier(**ON_SPLITS | {"max_iter": 2}))
-    assert "Stopped after iteration 2, best iteration 2" in lines
-    cut = "All rows, up to iteration 2: 1.5 times the best, but at most max_iter"
+    assert "Training stopped after epoch 2, best epoch 2" in lines
+    cut = "All rows, up to epoch 2: 1.5 times the best, but at most max_iter"
     assert cut in lines
 
 
@@ -115,10 +117,10 @@ def test_an_ensemble_says_which_network_it_is(lines_of):
         assert_match(
             mine,
             *epochs(range(1, n_epochs + 1), r", validation .*", "iteration"),
-            f"stopped after iteration {n_epochs}, best iteration {best}",
-            f"all rows, up to iteration {network.n_iter_}: 1.5 times the best.*",
+            f"training stopped after epoch {n_epochs}, best epoch {best}",
+            f"all rows, up to epoch {network.n_iter_}: 1.5 times the best.*",
             *epochs(range(1, network.n_iter_ + 1), prefix="iteration"),
-            f"stopped after iteration {network.n_iter_}",
+            f"training stopped after epoch {network.n_iter_}",
         )
 
 
