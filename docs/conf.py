@@ -124,7 +124,8 @@ def tell_real_modules(app):
     """
     for kind in CLASSES.values():
         functions = (f for f in vars(kind).values() if isinstance(f, FunctionType))
-        kind.__module__ = next(functions).__module__
+        # A warning has none.
+        kind.__module__ = next((f.__module__ for f in functions), kind.__module__)
 
 
 def find_source(app, module):

@@ -31,7 +31,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from skreg import RegularizedMLPClassifier
+from skreg import RegularizationWarning, RegularizedMLPClassifier
 from skreg.io import check_writable, printable, write_whole
 
 FOLDS = 5
@@ -389,7 +389,9 @@ def _run(argv: Sequence[str] | None, plan: _Plan) -> int:
         args = _parse(argv)
         # BLAS threads slow small networks down, and the search has its processes.
         with warnings.catch_warnings(), threadpool_limits(1, "blas"):
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            # Strong values of lambd are there to be compared.
+            for category in (ConvergenceWarning, RegularizationWarning):
+                warnings.simplefilter("ignore", category)
             (_run_demo if args.table is None else _run_table)(args, plan)
     except (ValueError, OSError) as error:
         message = re.sub(r"^\[Errno \d+\] ", "", " ".join(str(error).split()))

@@ -638,7 +638,9 @@ def test_splits_that_train_in_turns_and_a_refit_on_all_rows(kind, client):
     assert len(np.unique(held_out, axis=0)) == len(held_out)
 
     curves = []
-    local = clone(model).set_params(n_iter_no_change=np.inf)
+    # Of a training whose rows are given, or are all.
+    plain = {"n_validation_splits": "auto", "early_stopping_refit": "auto"}
+    local = clone(model).set_params(n_iter_no_change=np.inf, **plain)
     for (X_train, y_train), (X_val, y_val) in splits:
         assert len(X_train) + len(X_val) == 120
         local.fit(X_train, y_train, X_val=X_val, y_val=y_val)
@@ -659,7 +661,7 @@ def test_splits_that_train_in_turns_and_a_refit_on_all_rows(kind, client):
     # The model has seen all rows, for half as many epochs again.
     assert found.n_iter_ == min(round(1.5 * found.best_n_iter_), 30)
     expected = clone(model).set_params(
-        early_stopping=False, max_iter=found.n_iter_, n_iter_no_change=np.inf
+        early_stopping=False, max_iter=found.n_iter_, n_iter_no_change=np.inf, **plain
     )
     expected.fit(X, y)
     for name in ("coefs_", "intercepts_"):
