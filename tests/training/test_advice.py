@@ -305,6 +305,8 @@ def test_a_search_that_tries_a_lambd_for_such_weights_is_silent():
     parameters = {"cv": 2, "n_refits": 1, **NETWORK}
     tried = RegularizedMLPClassifierCV((0.001, 1.0), (1.0,), **parameters)
     tried.fit(X, y, sample_weight=np.full(60, 0.001))
+    tried = RegularizedMLPClassifierCV((1.0, 1000.0), (1.0,), **parameters)
+    tried.fit(X, y, sample_weight=np.full(60, 1000.0))
     layers = [(0.001, 0.0), (1.0, 1.0)]
     tried = RegularizedMLPClassifierCV(layers, (1.0,), **parameters)
     tried.fit(X, y, sample_weight=np.full(60, 0.001))
@@ -349,6 +351,13 @@ def test_what_is_for_early_stopping_does_nothing_without_it(name, early_stopping
     # Rows are set aside of these.
     X, y = table(120)
     model.set_params(early_stopping=early_stopping or True).fit(X, y)
+
+
+def test_lbfgs_without_early_stopping_says_so_too():
+    X, y = table()
+    model = classifier(solver="lbfgs", max_iter=200, early_stopping=False, **SET)
+    with pytest.warns(FitAdviceWarning, match="do nothing, since early_stopping=False"):
+        model.fit(X, y)
 
 
 def test_one_warning_of_all_that_does_nothing():
@@ -448,6 +457,15 @@ def test_all_fits_of_a_loop_warn_once(model):
             cross_val_score(model, X, y, cv=5)
         (warning,) = caught
         assert warning.filename == __file__
+
+
+def test_loops_within_loops_warn_once():
+    X, y = table(120)
+    model = classifier(scoring="accuracy", early_stopping=False)
+    inner = GridSearchCV(model, {"lambd": [0.1, 1.0]}, cv=2)
+    with pytest.warns(FitAdviceWarning, match="does nothing") as caught:
+        cross_val_score(inner, X, y, cv=3)
+    assert len(caught) == 1
 
 
 def test_a_bagging_warns_once():
