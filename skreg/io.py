@@ -30,6 +30,37 @@ __all__ = ["dump", "load"]
 _MARK = b"skreg sha256 "
 _DIGITS = 64
 _OURS = RegularizedMLPClassifier, RegularizedMLPEnsemble, RegularizedMLPClassifierCV
+# What a fitted pipeline of tabular_pipeline() is made of, in all versions of skrub. To
+# load them runs no code of theirs.
+_TABULAR = frozenset(
+    {
+        "skreg.tabular.NamedColumns",
+        "skreg.tabular._with_knots",
+        "skrub._apply_to_cols.ApplyToCols",
+        "skrub._apply_to_each_col.ApplyToEachCol",
+        "skrub._check_input.CheckInputDataFrame",
+        "skrub._clean_categories.CleanCategories",
+        "skrub._clean_null_strings.CleanNullStrings",
+        "skrub._datetime_encoder.DatetimeEncoder",
+        "skrub._drop_uninformative.DropUninformative",
+        "skrub._duration_to_float.DurationToFloat",
+        "skrub._string_encoder.StringEncoder",
+        "skrub._table_vectorizer.PassThrough",
+        "skrub._table_vectorizer.ShortReprDict",
+        "skrub._table_vectorizer.TableVectorizer",
+        "skrub._to_datetime.ToDatetime",
+        "skrub._to_float.ToFloat",
+        "skrub._to_float32.ToFloat32",
+        "skrub._to_str.ToStr",
+        "skrub.selectors._base.All",
+        "skrub.selectors._base.Cols",
+        "numpy.dtype",
+        "polars.datatypes.classes.Date",
+        "polars.datatypes.classes.Datetime",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
+    }
+)
 # In older versions a file can reach more than the types that are trusted in it.
 _OLDEST_SKOPS = (0, 15)
 
@@ -122,7 +153,8 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
 
     Nothing of a file is loaded that is damaged, or that names a type which is not
     trusted. Those of skreg, and those that skops trusts itself (scikit-learn's
-    estimators among them), are trusted.
+    estimators among them), are trusted; and so are those of skrub, scipy and Polars of
+    which :func:`skreg.tabular_pipeline` makes a pipeline by default.
 
     Parameters
     ----------
@@ -178,7 +210,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
     >>> folder.cleanup()
     """
     skops_io = _import_skops()
-    names = _names(_OURS) | _names(trusted)
+    names = _names(_OURS) | _TABULAR | _names(trusted)
     data = _read(Path(path))
     try:
         _check_archive(data)

@@ -26,10 +26,12 @@ OPTIONAL = {
     "onnxruntime",
     "optuna",
     "pandas",
+    "polars",
     "pyarrow",
     "shap",
     "skl2onnx",
     "skops",
+    "skrub",
     "torch",
 }
 MOST_LINES_OF_A_FILE = 400

@@ -1,0 +1,373 @@
+"""A pipeline for data frames: text, dates, gaps and numbers in, a model out.
+
+:func:`skreg.tabular_pipeline` makes it. It needs the extra ``table``:
+``pip install "skreg[table]"``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from skreg._models.search import RegularizedMLPClassifierCV
+
+__all__ = ["NamedColumns", "tabular_pipeline"]
+
+_N_KNOTS = 6
+# The steps of skrub that convert a column: what it held, and how the names of the types
+# begin that they would misread without an error.
+_DATES = "date", "timestamp"
+_NUMBERS = "int", "uint", "float", "double", "decimal", "bool"
+_HELD = {
+    "ToFloat": ("numbers", _DATES),
+    "ToFloat32": ("numbers", _DATES),  # its name in older versions
+    "ToDatetime": ("dates", _NUMBERS),
+    "DurationToFloat": ("durations", _NUMBERS),
+}
+
+
+def tabular_pipeline(
+    model: Any = None,
+    *,
+    cardinality_threshold: int = 40,
+    low_cardinality: Any = None,
+    high_cardinality: Any = None,
+    numeric: Any = None,
+    datetime: Any = None,
+    n_jobs: int | None = None,
+) -> Pipeline:
+    """Make a pipeline that takes a data frame of pandas or Polars as it comes.
+
+    The columns may hold numbers, words, free text, dates, bools and gaps. skrub's
+    ``TableVectorizer`` finds out what each one is and encodes it. The pipeline
+    remembers the columns by name.
+
+    Parameters
+    ----------
+    model : estimator, default=None
+        The last step. None is ``RegularizedMLPClassifierCV()``.
+    cardinality_threshold : int, default=40
+        A column of text with fewer different values than this is one of categories
+        (``low_cardinality``), the others are free text (``high_cardinality``).
+    low_cardinality : transformer, 'passthrough' or 'drop', default=None
+        For columns of categories. None is one column of 0 and 1 for each category; a
+        category that comes up later has 0 in all of them.
+    high_cardinality : transformer, 'passthrough' or 'drop', default=None
+        For columns of free text. None is skrub's ``StringEncoder`` with 30 components.
+    numeric : transformer, 'passthrough' or 'drop', default=None
+        For each column of numbers. None fills gaps with the mean, with another column
+        that says where they were, and standardises. Beside the standardised values
+        come their cubic splines with 6 knots at quantiles, where these differ; a
+        column of few values, or most of whose values are the same, has none.
+    datetime : transformer, 'passthrough' or 'drop', default=None
+        For columns of dates. None makes the year, the month and so on of them, and the
+        seconds since 1970; these are treated as numbers are by default.
+    n_jobs : int, default=None
+        How many columns to encode at the same time, as joblib counts.
+
+    Returns
+    -------
+    pipeline : sklearn.pipeline.Pipeline
+        Of two steps, ``namedcolumns`` and the model. It can be cloned, searched,
+        cross-validated and pickled.
+
+    Raises
+    ------
+    ImportError
+        If skrub is missing.
+
+    See Also
+    --------
+    RegularizedMLPClassifierCV : The search that is the last step by default.
+
+    Notes
+    -----
+    In ``predict`` the columns are taken by name, in whatever order they come. It raises
+    ValueError for a frame that lacks a column, and for text where there were numbers or
+    dates; the error names the column. Further columns are ignored, with a warning.
+
+    The search in the last step sees the columns after they were encoded. If an encoder
+    looks at y, as ``TargetEncoder`` does, search with ``GridSearchCV`` over the whole
+    pipeline, so that it is fitted on each split.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import skreg
+    >>> X = pd.DataFrame(
+    ...     {
+    ...         "weight": [3.1, 4.0, None, 31.0, 24.5, 28.0] * 5,
+    ...         "says": ["meow", "meow", "purr", "woof", "woof", None] * 5,
+    ...         "born": ["2021-03-01", "2019-07-14", "2020-01-30"] * 10,
+    ...     }
+    ... )
+    >>> y = ["cat", "cat", "cat", "dog", "dog", "dog"] * 5
+    >>> model = skreg.tabular_pipeline(
+    ...     skreg.RegularizedMLPClassifier(max_iter=50, random_state=0)
+    ... )
+    >>> model.fit(X, y).predict(X[["born", "says", "weight"]][2:5])
+    array(['cat', 'dog', 'dog'], dtype='<U3')
+    """
+    try:
+        import skrub
+    except ImportError as error:
+        raise ImportError(
+            'tabular_pipeline needs the library skrub: pip install "skreg[table]"'
+        ) from error
+    given = {
+        "low_cardinality": low_cardinality,
+        "high_cardinality": high_cardinality,
+        "numeric": numeric,
+        "datetime": datetime,
+    }
+    defaults = {
+        # skrub drops a column of two, so that each new category would warn.
+        "low_cardinality": OneHotEncoder(
+            handle_unknown="ignore", sparse_output=False, dtype=np.float32
+        ),
+        # So that each fit is the same.
+        "high_cardinality": skrub.StringEncoder(n_components=30, random_state=0),
+        "numeric": _numbers(),
+        "datetime": make_pipeline(
+            skrub.ApplyToCols(skrub.DatetimeEncoder()), _numbers()
+        ),
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    vectorizer = skrub.TableVectorizer(
+        cardinality_threshold=cardinality_threshold,
+        n_jobs=n_jobs,
+        **(defaults | chosen),
+    )
+    model = RegularizedMLPClassifierCV() if model is None else model
+    return make_pipeline(NamedColumns(vectorizer), model)
+
+
+def _numbers() -> Pipeline:
+    """Gaps filled and marked; standardised values, and splines beside them."""
+    splines = SplineTransformer(
+        n_knots=_N_KNOTS, degree=3, knots="quantile", include_bias=False
+    )
+    columns = make_column_transformer(
+        (StandardScaler(), slice(None)),
+        (splines, _with_knots),
+        verbose_feature_names_out=False,
+    )
+    return make_pipeline(
+        SimpleImputer(add_indicator=True, keep_empty_features=True), columns
+    )
+
+
+def _with_knots(X: Any) -> list[int]:
+    """The columns whose quantiles differ: equal knots would make empty splines."""
+    knots = np.percentile(np.asarray(X), np.linspace(0, 100, _N_KNOTS), axis=0)
+    return [int(i) for i in np.flatnonzero((np.diff(knots, axis=0) > 0).all(axis=0))]
+
+
+class NamedColumns(TransformerMixin, BaseEstimator):
+    """Hands the columns of a data frame to a vectorizer, by name.
+
+    Parameters
+    ----------
+    vectorizer : skrub.TableVectorizer
+        Encodes the columns.
+
+    Attributes
+    ----------
+    vectorizer_ : skrub.TableVectorizer
+        The fitted one.
+    feature_names_in_ : ndarray of str
+        The names of the columns.
+    n_features_in_ : int
+        How many there are.
+    library_ : {'pandas', 'polars'}
+        Whose data frame it was fitted with.
+    """
+
+    def __init__(self, vectorizer: Any) -> None:
+        self.vectorizer = vectorizer
+
+    def fit(self, X: Any, y: Any = None) -> NamedColumns:
+        """Fit the vectorizer.
+
+        Parameters
+        ----------
+        X : data frame of pandas or Polars
+            The columns.
+        y : array-like, default=None
+            The target, for encoders that look at it.
+
+        Returns
+        -------
+        self : NamedColumns
+            Itself.
+        """
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Fit the vectorizer and encode its columns.
+
+        Parameters
+        ----------
+        X : data frame of pandas or Polars
+            The columns.
+        y : array-like, default=None
+            The target, for encoders that look at it.
+
+        Returns
+        -------
+        encoded : data frame
+            The encoded columns.
+        """
+        from skrub import selectors
+
+        X = _with_names(X)
+        vectorizer = clone(self.vectorizer)
+        encoded = vectorizer.fit_transform(X, y)
+        if encoded.shape[1] == 0:
+            raise ValueError(
+                f"X has no column with values; its columns: {_listed(X.columns)}."
+            )
+        # Each selector holds the fitted steps before it, so skops would write these
+        # many times over. There is no public way to them.
+        for _, step in vectorizer._pipeline.steps:
+            if hasattr(step, "cols"):
+                step.cols = selectors.cols(*step.used_inputs_)
+        self.vectorizer_ = vectorizer
+        self.feature_names_in_ = np.array(X.columns, dtype=object)
+        self.n_features_in_ = len(self.feature_names_in_)
+        self.library_ = _library(X)
+        return encoded
+
+    def transform(self, X: Any) -> Any:
+        """Encode the columns, which may come in another order.
+
+        Parameters
+        ----------
+        X : data frame of pandas or Polars
+            The columns.
+
+        Returns
+        -------
+        encoded : data frame
+            The encoded columns.
+        """
+        check_is_fitted(self)
+        X = _with_names(X)
+        if _library(X) != self.library_:
+            raise TypeError(
+                f"X is a data frame of {_library(X)}, and the model was fitted with "
+                f"one of {self.library_}. Use the same for both."
+            )
+        names = list(self.feature_names_in_)
+        there = set(X.columns)
+        if absent := [name for name in names if name not in there]:
+            raise ValueError(
+                f"X lacks columns that the model was fitted with: {_listed(absent)}. "
+                "Add them; what is not known may be missing (None)."
+            )
+        known = set(names)
+        if further := [name for name in X.columns if name not in known]:
+            warnings.warn(
+                "X has columns that the model was not fitted with, which are "
+                f"ignored: {_listed(further)}. Leave them out.",
+                stacklevel=2,
+            )
+        X = X[names]
+        for name in names:
+            self._check_values(name, X[name])
+        if self.library_ == "polars":
+            # A column without values has any type, and skrub wants text or dates.
+            X = X.cast(
+                {
+                    name: step.output_dtype_
+                    for name in names
+                    if X[name].is_null().all()
+                    for step in self.vectorizer_.all_processing_steps_[name]
+                    if type(step).__name__ == "ToDatetime"
+                }
+            )
+        return self.vectorizer_.transform(X)
+
+    def _check_values(self, name: str, column: Any) -> None:
+        """Refuse values that skrub would silently take for missing, or misread."""
+        steps = self.vectorizer_.all_processing_steps_[name]
+        kinds = [type(step).__name__ for step in steps]
+        conversion = next((i for i, kind in enumerate(kinds) if kind in _HELD), None)
+        if conversion is None:
+            return
+        held, strange = _HELD[kinds[conversion]]
+        odd = ~_missing(column)
+        if odd.any() and not str(column.dtype).lower().startswith(strange):
+            cleaned = column
+            for step in steps[:conversion]:
+                cleaned = step.transform(cleaned)
+            # An error is for all values, which are of a type that skrub cannot convert.
+            with contextlib.suppress(Exception):
+                converted = steps[conversion].transform(cleaned)
+                odd = _missing(converted) & ~_missing(cleaned)
+        if odd.any():
+            row = int(odd.argmax())
+            raise ValueError(
+                f"Column {name!r} held {held} when the model was fitted, and now has "
+                f"{list(column)[row]!r} in row {row} (counted from 0; "
+                f"{int(odd.sum())} such in all). Correct it, or make it missing (None)."
+            )
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Names of the encoded columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored: the names are those of the frame in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            The names.
+        """
+        check_is_fitted(self)
+        return np.array(self.vectorizer_.get_feature_names_out(), dtype=object)
+
+
+def _with_names(X: Any) -> Any:
+    """The data frame, whose names are different strings."""
+    # Frames of other libraries, and lazy ones, have neither.
+    if not (hasattr(X, "select_dtypes") or hasattr(X, "get_columns")):
+        raise TypeError(
+            f"X is a {type(X).__module__}.{type(X).__name__}, and must be a data frame "
+            "of pandas or Polars: pandas.DataFrame(X) makes one of an array."
+        )
+    names = [str(name) for name in X.columns]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"X has several columns with the same name: {_listed(twice)}. Rename them."
+        )
+    return X if names == list(X.columns) else X.set_axis(names, axis="columns")
+
+
+def _library(X: Any) -> str:
+    return "pandas" if hasattr(X, "select_dtypes") else "polars"
+
+
+def _missing(column: Any) -> Any:
+    return np.asarray(
+        column.is_null() if hasattr(column, "is_null") else column.isna(), dtype=bool
+    )
+
+
+def _listed(names: Any) -> str:
+    """Names as Python writes them, ten at most."""
+    names = list(names)
+    return ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
