@@ -1,7 +1,7 @@
 """A scikit-learn classifier: a neural network with L2 weight decay and dropout.
 
 To read the code, begin with ``docs/architecture.md``. From the top floor down:
-``_plots``, ``dask``, ``io``, ``onnx`` and ``tabular`` use the estimators in
+``_plots``, ``_tabular``, ``dask``, ``io`` and ``onnx`` use the estimators in
 ``_models``, whose training is in ``_training``, whose mathematics is in ``_network``;
 ``functional`` has the documents' formulas on the same engine.
 """
@@ -13,8 +13,8 @@ from skreg._models.versions import __version__, show_versions
 from skreg._plots.curves import LossCurveDisplay
 from skreg._plots.grid import RegularizationGridDisplay
 from skreg._plots.weights import WeightDistributionDisplay
+from skreg._tabular import tabular_pipeline
 from skreg._training.advice import FitAdviceWarning, RegularizationWarning
-from skreg.tabular import tabular_pipeline
 
 __all__ = [
     "FitAdviceWarning",

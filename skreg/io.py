@@ -34,8 +34,8 @@ _OURS = RegularizedMLPClassifier, RegularizedMLPEnsemble, RegularizedMLPClassifi
 # load them runs no code of theirs.
 _TABULAR = frozenset(
     {
-        "skreg.tabular.NamedColumns",
-        "skreg.tabular._with_knots",
+        "skreg._tabular.NamedColumns",
+        "skreg._tabular._with_knots",
         "skrub._apply_to_cols.ApplyToCols",
         "skrub._apply_to_each_col.ApplyToEachCol",
         "skrub._check_input.CheckInputDataFrame",

@@ -33,10 +33,12 @@ OPTIONAL = {
     "onnxruntime",
     "optuna",
     "pandas",
+    "polars",
     "pyarrow",
     "shap",
     "skl2onnx",
     "skops",
+    "skrub",
     "torch",
 }
 TOP_LEVEL = {

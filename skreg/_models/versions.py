@@ -60,15 +60,18 @@ def public(cls: Class) -> Class:
     return cls
 
 
-# The libraries of the extras that users install, and skops, which saves models.
+# The libraries of the extras that users install.
 OPTIONAL = [
     "dask",
     "distributed",
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "pandas",
+    "pyarrow",
     "skl2onnx",
     "skops",
+    "skrub",
 ]
 
 

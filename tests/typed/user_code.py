@@ -211,6 +211,11 @@ def files(X: Array, y: Array) -> None:
         skreg.io.load(str(path), trusted=["builtins.str", Small])
 
 
+def data_frame(X: Array, y: Array) -> None:
+    model = skreg.tabular_pipeline(small(), cardinality_threshold=20, datetime="drop")
+    model.fit(pd.DataFrame(X), y)
+
+
 def warned(X: Array, y: Array) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", skreg.FitAdviceWarning)
@@ -233,5 +238,6 @@ def main() -> None:
     formulas(X.T, y[np.newaxis])
     cluster(X, y)
     files(X, y)
+    data_frame(X, y)
     warned(X, y)
     report()

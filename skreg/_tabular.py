@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg._models.search import RegularizedMLPClassifierCV
 
-__all__ = ["NamedColumns", "tabular_pipeline"]
+__all__ = ["tabular_pipeline"]
 
 _N_KNOTS = 6
 # The steps of skrub that convert a column: what it held, and how the names of the types
