@@ -44,6 +44,7 @@ _TABULAR = frozenset(
         "skrub._datetime_encoder.DatetimeEncoder",
         "skrub._drop_uninformative.DropUninformative",
         "skrub._duration_to_float.DurationToFloat",
+        "skrub._select_cols.Drop",
         "skrub._string_encoder.StringEncoder",
         "skrub._table_vectorizer.PassThrough",
         "skrub._table_vectorizer.ShortReprDict",
@@ -131,7 +132,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     check_writable(path)
     try:
-        archive = io.BytesIO(skops_io.dumps(estimator))
+        saved = io.BytesIO(skops_io.dumps(estimator))
     except MemoryError:
         raise
     except Exception as error:
@@ -140,8 +141,15 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
             "Leave out what is neither a parameter nor an array (metadata requests, "
             "generators, open files), or save it with joblib."
         ) from error
-    with zipfile.ZipFile(archive, "a") as file:
-        json.loads(file.read("schema.json"), object_hook=_check_keys)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(archive, "w") as file:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "schema.json":
+                # Without the indentation, which is most of it.
+                schema = json.loads(content, object_hook=_check_keys)
+                content = json.dumps(schema, separators=(",", ":")).encode()
+            file.writestr(entry, content)
         file.comment = _MARK + b"0" * _DIGITS
     data = archive.getvalue()[:-_DIGITS]
     digest = hashlib.sha256(data).hexdigest().encode()
