@@ -296,6 +296,7 @@ ELSEWHERE = {
     "skreg.io.dump",
     "skreg.io.load",
     "skreg.show_versions",
+    "skreg.tabular_pipeline",
 }
 
 
@@ -406,6 +407,7 @@ def test_every_public_call_leaves_the_process_as_it_was(fitted):
         "RegularizationWarning",
         "__version__",
         "show_versions",
+        "tabular_pipeline",
     }
     assert len(names) > 50
 
@@ -462,3 +464,19 @@ def test_files_leave_the_process_as_it_was(fitted, tmp_path):
 
 def test_show_versions_leaves_the_process_as_it_was():
     assert outcome_of(skreg.show_versions) is None
+
+
+def test_a_pipeline_of_a_frame_leaves_the_process_as_it_was():
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("skrub")
+    frame = pandas.DataFrame(X).assign(
+        word=["a", "b"] * 25,
+        text=[f"row {i}" for i in range(50)],
+        day=pandas.date_range("2020", periods=50),
+    )
+
+    def call():
+        model = skreg.tabular_pipeline(network(early_stopping=False))
+        model.fit(frame, Y).predict(frame)
+
+    assert outcome_of(call) is None
