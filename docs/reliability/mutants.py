@@ -69,6 +69,7 @@ OTHERS = [
     "tests/test_additions.py",
     "tests/test_bad_input.py",
     "tests/test_reference.py",
+    "tests/test_tensors.py",
     "tests/models/test_candidates.py",
     "tests/training/test_batches.py",
     "tests/training/test_fit.py",

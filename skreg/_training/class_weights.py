@@ -83,7 +83,7 @@ def _shown(class_weight: Any) -> str:
 def _example(given: Any, classes: Array) -> str:
     """A dict of these classes, with the numbers given if there is one for each."""
     weights, values = [1.0] * len(classes), _values(given)
-    if hasattr(given, "keys") and set(given.keys()) == set(classes.tolist()):
+    if hasattr(given, "keys") and set(given.keys()) >= set(classes.tolist()):
         # A series by class, or the like.
         values = [given[each] for each in classes.tolist()]
     if len(values) == len(classes) and all(isinstance(each, Real) for each in values):

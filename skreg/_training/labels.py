@@ -81,10 +81,8 @@ def check_y(y: Any, name: str = "y") -> Array:
     """y as a dense array of one column, or of label indicators."""
     if y is None:
         raise ValueError(f"fit requires y to be passed, but the target {name} is None.")
-    labels: Array = check_array(
-        plain_labels(y, name), dtype=None, ensure_2d=False, input_name=name
-    )
-    kind = type_of_target(labels, input_name=name)
+    labels: Array = check_array(plain_labels(y, name), dtype=None, ensure_2d=False)
+    kind = type_of_target(labels)
     if kind.startswith("continuous"):
         index = int(np.argmax(labels % 1 != 0))
         raise ValueError(

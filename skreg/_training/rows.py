@@ -386,7 +386,7 @@ def encoded_set(
     ``every_row`` says that rows of weight 0, too, are of the classes of the target.
     """
     rows = _positive_rows(weight)
-    labels = y if every_row or rows is None else y[rows]
+    labels = y if every_row else with_weight(y, weight)
     if target is None:
         target = infer_target(labels)
     codes = target.encode(labels)

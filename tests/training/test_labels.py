@@ -400,3 +400,21 @@ class Colour(str, enum.Enum):  # noqa: UP042
 def test_a_list_of_strings_of_an_own_class_keeps_them():
     y = check_y([Colour.RED, Colour.GREEN, Colour.RED])
     assert infer_target(y).classes.tolist() == [Colour.GREEN, Colour.RED]
+
+
+def test_where_numbers_are_too_large():
+    # The largest float below, and the smallest that is not.
+    for large, good in ((2.0**62, True), (2.0**63, False), (2.0**64, False)):
+        if good:
+            assert_array_equal(check_y([large, 1.0]), [large, 1.0])
+            continue
+        with pytest.raises(ValueError, match="too large for 64 bits in row 1"):
+            check_y([1.0, large])
+    for first, row in ((2**62, 1), (2**63, 0)):
+        with pytest.raises(ValueError, match=f"too large for 64 bits in row {row}"):
+            check_y(objects(first, 2**70))
+
+
+def test_a_list_of_dates_is_an_array_of_dates():
+    dates = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")
+    assert_array_equal(check_y(list(dates)), dates)

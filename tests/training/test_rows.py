@@ -38,6 +38,7 @@ from skreg._training.rows import (
     training_set,
     validated_as_floats,
     validation_set,
+    with_weight,
 )
 
 # Rows ---------------------------------------------------------------------------------
@@ -266,6 +267,7 @@ def test_a_class_without_a_weight_is_refused(given, counts, message):
         np.array([1.0, 3.0]),
         [{0: 1}, 3.0],
         ["heavy", {0: 1}],
+        ["a word before 'balanced'", {0: 1}],
         "heavy",
         2.0,
     ],
@@ -297,6 +299,14 @@ def test_labels_take_any_sequence_of_dicts_none_and_balanced():
             "[3.0, 1.0, 2.0]",
             "{'a': 1.0, 'b': 2.0, 'c': 3.0}",
         ),
+        (
+            pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 9.0}),
+            "[1.0, 2.0, 3.0, 9.0]",
+            "{'a': 1.0, 'b': 2.0, 'c': 3.0}",
+        ),
+        (pd.Series({"a": 5.0}), "[5.0]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        ([2, "3", 1], "[2, '3', 1]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
+        ([2, 3, 1, 4], "[2, 3, 1, 4]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
         (pd.Series([2, 3, 1]), "[2, 3, 1]", "{'a': 2.0, 'b': 3.0, 'c': 1.0}"),
         ([2, 3], "[2, 3]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
         ([], "[]", "{'a': 1.0, 'b': 1.0, 'c': 1.0}"),
@@ -815,3 +825,19 @@ def test_any_split_is_disjoint_complete_and_not_empty(counts, fraction, seed):
     assert len(test) >= 1
     for row in test:
         assert counts[y[row]] >= 2
+
+
+@pytest.mark.parametrize("n_classes", [5, 6])
+def test_a_dict_of_many_classes_is_cut_short(n_classes):
+    names = list("abcdefgh")[:n_classes]
+    target = target_of_classes(np.array(names))
+    pairs = ", ".join(f"'{name}': 1.0" for name in names[:5])
+    shown = f"{{{pairs}{', ...' if n_classes > 5 else ''}}}"
+    with pytest.raises(ValueError, match=f"{re.escape(shown)}\\.$"):
+        factors_of([], np.ones((1, 2, n_classes)), target)
+
+
+def test_the_labels_of_rows_that_count():
+    y = np.array([3, 4, 5])
+    assert_array_equal(with_weight(y, np.array([1.0, 0.0, 2.0])), [3, 5])
+    assert with_weight(y, None) is y
