@@ -99,7 +99,7 @@ NO_DICTS = [[1.0, 3.0], (1.0, 3.0), np.array([1.0, 3.0]), [], pd.Series([1.0, 3.
 
 @pytest.mark.parametrize("class_weight", NO_DICTS, ids=repr)
 def test_class_weight_without_classes_is_refused_by_all(class_weight):
-    """With a dict of these classes, in place of other weights in silence."""
+    """The error shows a dict of these classes."""
     X = np.random.default_rng(0).normal(size=(20, 3))
     y = np.where(np.arange(20) % 2, "yes", "no")
     model = classifier(class_weight=class_weight)

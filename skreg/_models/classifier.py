@@ -710,11 +710,11 @@ class RegularizedMLPClassifier(
         >>> model = RegularizedMLPClassifier(
         ...     keep_prob=0.8, learning_rate="cosine", max_iter=20, random_state=0
         ... ).fit(X, y)
-        >>> samples = model.sample_proba(X[:2], n_samples=50, random_state=0)
+        >>> samples = model.sample_proba(X[70:72], n_samples=50, random_state=0)
         >>> samples.shape
         (50, 2, 3)
-        >>> samples.std(axis=0).max() > 0.01
-        np.True_
+        >>> round(float(samples.std(axis=0).max()), 1)
+        0.1
         """
         self._validate_params()
         rows, layers = self._ready(X)

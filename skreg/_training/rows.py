@@ -243,8 +243,8 @@ class TrainingSet:
     ) -> tuple[Self, Self]:
         """Training rows, and so many rows of each stratum for validation.
 
-        The validation rows of the ``n_parts`` splits with the same seed are others as
-        long as there are any.
+        The ``n_parts`` splits with the same seed have different validation rows as
+        long as there are enough.
         """
         rows = self.row_numbers()
         codes = np.zeros(len(rows), dtype=np.uint8)
