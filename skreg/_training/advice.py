@@ -88,6 +88,10 @@ class RegularizationWarning(UserWarning):
     __module__ = "skreg"
 
 
+# Their examples are tested with this file, whatever module they name.
+__test__ = {each.__name__: each for each in (FitAdviceWarning, RegularizationWarning)}
+
+
 def warn(text: str, category: type[Warning]) -> None:
     """A warning of the user's line that led here."""
     warnings.warn(text, category, stacklevel=_caller().level)
