@@ -151,8 +151,9 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         is NaN.
 
     verbose : int, default=0
-        1 prints the number of fits, 2 the time of each, 3 the scores too. For those of
-        a stack it is the time of the scores alone.
+        1 prints the number of fits, how many are done and about how long the others
+        take, 2 the time of each, 3 the scores too. For those of a stack it is the time
+        of the scores alone.
 
     batch_size : int, 'auto', 'full' or None, default=None
         The number of rows in a batch: None for 128, or a quarter of the rows where they
@@ -483,13 +484,7 @@ n_iter_no_change, averaging, max_fun
         **how: Any,
     ) -> list[dict[str, Any]]:
         """What scikit-learn's function gives for each candidate and split, in order."""
-        n_fits = len(grid) * len(splits)
-        if self.verbose > 0:
-            print(
-                f"Fitting {len(splits)} folds for each of {len(grid)} candidates, "
-                f"totalling {n_fits} fits"
-            )
-        evaluations = task.parts("search", n_fits).begin()
+        evaluations = task.parts("search", len(grid) * len(splits)).begin()
         arguments = {
             (candidate, split): {
                 "parameters": grid[candidate],
@@ -501,7 +496,7 @@ n_iter_no_change, averaging, max_fun
         }
         stacks = self._stacks(len(grid), at_once, len(splits))
         jobs = list(product(stacks, range(len(splits))))
-        found = Parallel(n_jobs=self.n_jobs)(
+        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(candidates.fit_and_score)(
                 split=splits[split],
                 arguments=[arguments[candidate, split] for candidate in stack],
@@ -512,6 +507,7 @@ n_iter_no_change, averaging, max_fun
             )
             for stack, split in jobs
         )
+        found = list(self._with_progress(found, len(grid), len(splits)))
         evaluations.end()
         of_fit = {
             (candidate, split): result
@@ -525,6 +521,24 @@ n_iter_no_change, averaging, max_fun
         if self._is_automatic:
             scoring.forget_losses_of_failures(out)
         return out
+
+    def _with_progress(
+        self, found: Iterator[list[dict[str, Any]]], n_candidates: int, n_splits: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The results of each stack as they come; print how far the search is."""
+        n_done, n_fits, start = 0, n_candidates * n_splits, time.monotonic()
+        if self.verbose > 0:
+            print(
+                f"Fitting {n_splits} folds for each of {n_candidates} candidates, "
+                f"totalling {n_fits} fits"
+            )
+        for results in found:
+            n_done += len(results)
+            if self.verbose > 0:
+                seconds = time.monotonic() - start
+                left = seconds * (n_fits - n_done) / n_done
+                print(f"Done {n_done} of {n_fits} fits, about {left:.0f} s left")
+            yield results
 
     def _refit(self, best: Any, task: Task, X: Any, y: Any, **given: Any) -> None:
         """Fit the best setting to all rows, as one network or as several."""

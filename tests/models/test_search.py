@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import threading
 import tracemalloc
 import warnings
@@ -773,6 +774,10 @@ def test_scorers_that_fail_have_the_error_score():
                 one.set_params(error_score="raise").fit(X, y, sample_weight=weight)
 
 
+def without_progress(printed):
+    return [line for line in printed.splitlines() if not line.startswith("Done ")]
+
+
 @pytest.mark.parametrize("verbose", [0, 2, 3, 10])
 def test_what_is_printed_of_both_scores(verbose, capsys):
     X, y, _ = table()
@@ -780,7 +785,7 @@ def test_what_is_printed_of_both_scores(verbose, capsys):
     lines = []
     for one in (of, separate_auto(of)):
         one.fit(X, y)
-        printed = capsys.readouterr().out.splitlines()
+        printed = without_progress(capsys.readouterr().out)
         # The dots fill up the line, and times have not all the same length.
         lines.append(
             sorted(line.split("total time=")[0].replace(".", "") for line in printed)
@@ -1546,7 +1551,11 @@ def test_several_scores_without_a_choice_are_refused():
 def test_what_is_printed(verbose, capsys):
     X, y, _ = table()
     of = search((1.0,), verbose=verbose).fit(X, y)
-    mine = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    done = re.findall(r"^Done (\d) of (\d) fits, about \d+ s left$", printed, re.M)
+    # A stack of all settings for each of the two splits.
+    assert done == ([("2", "4"), ("4", "4")] if verbose else [])
+    mine = without_progress(printed)
     separate(of).fit(X, y)
     theirs = capsys.readouterr().out.splitlines()
     if verbose > 1:
