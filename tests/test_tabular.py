@@ -16,6 +16,7 @@ import pytest
 import skops.io
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -212,13 +213,9 @@ def test_parameters_reach_skrub():
         datetime="drop",
         n_jobs=2,
     ).get_params()
-    names = "cardinality_threshold", "numeric", "datetime", "n_jobs"
-    assert [params[VECTORIZER + name] for name in names] == [
-        7,
-        "passthrough",
-        "drop",
-        2,
-    ]
+    names = "cardinality_threshold", "datetime", "n_jobs"
+    assert [params[VECTORIZER + name] for name in names] == [7, "drop", 2]
+    assert params["namedcolumns__numeric"] == "passthrough"
     assert params[VECTORIZER + "low_cardinality"] is low
     assert params[VECTORIZER + "high_cardinality"] is high
 
@@ -261,13 +258,77 @@ def test_all_of_a_column_missing_may_be_kept():
 def test_set_output(library):
     model = tabular_pipeline(small()).fit(FRAMES[library](), y)
     names = model[:-1].get_feature_names_out()
-    for output, kind in ("pandas", pd.DataFrame), ("polars", pl.DataFrame):
-        if output == library:
-            encoded = model.set_output(transform=output)[:-1].transform(
-                FRAMES[library]()
-            )
-            assert isinstance(encoded, kind)
-            assert list(encoded.columns) == list(names)
+    kinds = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
+    expected = np.asarray(model[:-1].transform(FRAMES[library]()))
+    for output in "default", "pandas", "polars":
+        model.set_output(transform=output)
+        encoded = model[:-1].transform(FRAMES[library]())
+        assert type(encoded) is kinds[library if output == "default" else output]
+        assert list(encoded.columns) == list(names)
+        assert (np.asarray(encoded) == expected).all()
+        assert type(clone(model[:-1]).fit_transform(FRAMES[library]())) is type(encoded)
+
+
+def test_the_index_stays():
+    # A model may use it, as one of groups in time does.
+    X = pandas_frame()
+    X.index = pd.MultiIndex.from_arrays([np.arange(N) % 5, np.arange(N) % 3])
+    steps = tabular_pipeline(small())[:-1]
+    assert steps.fit_transform(X, y).index.equals(X.index)
+    assert steps.transform(X[::-1]).index.equals(X.index[::-1])
+
+
+@every_library
+def test_names_that_clash(library):
+    # Each of these has the name of what another becomes.
+    taken = columns()
+    X = pd.DataFrame(
+        {
+            "age": taken["gap"],
+            "missingindicator_age": taken["number"],
+            "age_sp_0": taken["number"],
+            "age_sp": ["1", "one"] * (N // 2),
+            "c": ["a_b", "x"] * (N // 2),
+            "c_a": ["b", "y"] * (N // 2),
+            "born": pd.date_range("2020", periods=N, freq="9D"),
+            "born_year": taken["number"],
+        }
+    )
+    X = X if library == "pandas" else pl.DataFrame(X.to_dict("list"))
+    model = tabular_pipeline(small()).fit(X, y)
+    encoded = model[:-1].transform(X)
+    names = list(encoded.columns)
+    assert names == list(model[:-1].get_feature_names_out())
+    assert len(names) == len(set(names))
+    again = clone(model[:-1]).fit(X, y)
+    assert list(again.get_feature_names_out()) == names
+    assert not any("skrub" in name for name in names)
+    second = {"missingindicator_age", "age_sp_0", "age_sp_1", "c_a_b", "born_year"}
+    assert {f"{name}_2" for name in second} <= set(names)
+    np.testing.assert_allclose(
+        encoded["age_sp_0"], scaled(np.array(taken["number"])), atol=1e-5
+    )
+
+
+def test_one_transformer_takes_all_columns_of_numbers():
+    X = pandas_frame()[["number", "few", "word", "boolean"]]
+    steps = tabular_pipeline(small(), numeric=PCA(n_components=2))[:-1].fit(X, y)
+    numbers = X[["number", "few", "boolean"]].astype(np.float32)
+    expected = PCA(n_components=2).fit_transform(numbers)
+    encoded = steps.transform(X)
+    assert list(encoded.columns)[:2] == ["pca0", "pca1"]
+    np.testing.assert_allclose(encoded[["pca0", "pca1"]], expected, atol=1e-5)
+
+
+@every_library
+@pytest.mark.parametrize("name", ["number", "word", "date"])
+def test_columns_of_one_kind(name, library):
+    X = FRAMES[library]()[[name]]
+    for numeric in None, "passthrough":
+        model = tabular_pipeline(small(), numeric=numeric).fit(X, y)
+        encoded = model[:-1].transform(X)
+        assert list(encoded.columns) == list(model[:-1].get_feature_names_out())
+        assert encoded.shape[0] == N
 
 
 def test_clone_is_unfitted_and_fits_the_same(fitted):
@@ -579,6 +640,12 @@ def test_names_that_are_no_text(names):
 def test_a_frame_without_values_is_refused(X):
     with pytest.raises(ValueError, match="X has no column with values"):
         tabular_pipeline(small()).fit(X, y)
+
+
+def test_a_frame_of_which_nothing_is_left_is_refused():
+    dropped = tabular_pipeline(small(), numeric="drop")
+    with pytest.raises(ValueError, match=r"all of them are dropped; .* 'number'"):
+        dropped.fit(pandas_frame()[["number"]], y)
 
 
 def test_a_failed_fit_leaves_the_model():
