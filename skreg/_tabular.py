@@ -242,8 +242,8 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         X = _with_names(X)
         vectorizer = clone(self.vectorizer)
         encoded = vectorizer.fit_transform(X, y)
-        # Each selector holds the fitted steps before it, so skops would write these
-        # many times over. There is no public way to them.
+        # The selectors hold functions of skrub and the steps before them, which a file
+        # should neither name nor carry. There is no public way to them.
         for _, step in vectorizer._pipeline.steps:
             if hasattr(step, "cols"):
                 step.cols = selectors.cols(*step.used_inputs_)

@@ -146,9 +146,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
         for entry in old.infolist():
             content = old.read(entry)
             if entry.filename == "schema.json":
-                # Without the indentation, which is most of it.
-                schema = json.loads(content, object_hook=_check_keys)
-                content = json.dumps(schema, separators=(",", ":")).encode()
+                content = _shortened(content)
             file.writestr(entry, content)
         file.comment = _MARK + b"0" * _DIGITS
     data = archive.getvalue()[:-_DIGITS]
@@ -269,6 +267,26 @@ def _names(trusted: Iterable[str | type]) -> frozenset[str]:
 
 def _name(of: str | type) -> str:
     return of if isinstance(of, str) else f"{of.__module__}.{of.__qualname__}"
+
+
+def _shortened(schema: bytes) -> bytes:
+    """The schema without indentation and repetition, which are most of it.
+
+    skops writes an object wherever it is referred to, and reads it once.
+    """
+    seen = set()
+
+    def once(node: dict[str, Any]) -> dict[str, Any]:
+        _check_keys(node)
+        if node.get("__loader__") == "ObjectNode":
+            if node["__id__"] in seen:
+                node.pop("content", None)
+                return node | {"__loader__": "CachedNode"}
+            seen.add(node["__id__"])
+        return node
+
+    nodes = json.loads(schema, object_hook=once)
+    return json.dumps(nodes, separators=(",", ":")).encode()
 
 
 def _check_keys(node: dict[str, Any]) -> dict[str, Any]:

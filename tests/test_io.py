@@ -17,7 +17,7 @@ import reliability
 import skops
 import skops.io
 from helpers import small
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skreg.io
@@ -178,6 +178,21 @@ def test_other_keys_come_back(keys, tmp_path):
     weights = dict(zip(keys, (2.0, 3.0), strict=True))
     skreg.io.dump(network(class_weight=weights), path)
     assert skreg.io.load(path).class_weight == weights
+
+
+def test_what_is_in_several_places_is_written_once(tmp_path):
+    inner = StandardScaler().fit([[0.0], [2.0]])
+    outer = FunctionTransformer(kw_args={"of": inner})
+    model = Pipeline([("a", outer), ("b", inner), ("c", outer)])
+    path = tmp_path / "model.skops"
+    skreg.io.dump(model, path)
+    with zipfile.ZipFile(path) as file:
+        assert file.read("schema.json").count(b"with_mean") == 1
+    for load in skreg.io.load, skops.io.load:
+        a, b, c = (step for _, step in load(path).steps)
+        assert a is c
+        assert a.kw_args["of"] is b
+        assert b.transform([[3.0]]) == 2
 
 
 def test_a_model_of_a_later_format_says_what_to_do(tmp_path, monkeypatch):
