@@ -247,15 +247,20 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         for _, step in vectorizer._pipeline.steps:
             if hasattr(step, "cols"):
                 step.cols = selectors.cols(*step.used_inputs_)
-        kinds, made = vectorizer.kind_to_columns_, vectorizer.input_to_outputs_
-        numbers = [new for name in kinds["numeric"] for new in made[name]]
+        kinds, sources = vectorizer.column_to_kind_, vectorizer.output_to_input_
+        positions, others = [], []
+        for i, name in enumerate(encoded.columns):
+            if kinds[sources[name]] == "numeric":
+                positions.append(i)
+            else:
+                others.append(name)
+        # With names, scikit-learn 1.6 puts a private type into files.
         numeric = make_column_transformer(
-            (self.numeric, numbers),
+            (self.numeric, positions),
             sparse_threshold=0,
             verbose_feature_names_out="{feature_name}",
         )
         values = numeric.fit_transform(encoded, y)
-        others = [name for name in encoded.columns if name not in set(numbers)]
         names = _different([*numeric.get_feature_names_out(), *others])
         if not names:
             raise ValueError(
