@@ -25,6 +25,9 @@ from skreg._models.search import RegularizedMLPClassifierCV
 __all__ = ["tabular_pipeline"]
 
 _N_KNOTS = 6
+# A cell that has parts is none that a table can hold, and these types may have some.
+_PARTS = complex, list, tuple, dict, set, frozenset, np.ndarray
+_MAY_HAVE_PARTS = "object", "complex", "list", "array", "fixed_size", "struct", "map"
 # The steps of skrub that convert a column: what it held, and how the names of the types
 # begin that they would misread without an error.
 _DATES = "date", "timestamp"
@@ -239,18 +242,20 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         """
         from skrub import selectors
 
-        X = _with_names(X)
+        X = _checked(X)
         vectorizer = clone(self.vectorizer)
-        encoded = vectorizer.fit_transform(X, y)
+        with np.errstate(over="ignore"):
+            encoded = vectorizer.fit_transform(X, y)
         # The selectors hold functions of skrub and the steps before them, which a file
         # should neither name nor carry. There is no public way to them.
         for _, step in vectorizer._pipeline.steps:
             if hasattr(step, "cols"):
                 step.cols = selectors.cols(*step.used_inputs_)
         kinds, sources = vectorizer.column_to_kind_, vectorizer.output_to_input_
-        positions, others = [], []
+        numbers, others, positions = [], [], []
         for i, name in enumerate(encoded.columns):
             if kinds[sources[name]] == "numeric":
+                numbers.append(name)
                 positions.append(i)
             else:
                 others.append(name)
@@ -260,6 +265,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
             sparse_threshold=0,
             verbose_feature_names_out="{feature_name}",
         )
+        _check_finite(X, vectorizer, encoded, numbers)
         values = numeric.fit_transform(encoded, y)
         names = _different([*numeric.get_feature_names_out(), *others])
         if not names:
@@ -267,7 +273,8 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                 "X has no column with values, or all of them are dropped; its columns: "
                 f"{_listed(X.columns)}."
             )
-        self._others, self._names_out = others, np.array(names, dtype=object)
+        self._numbers, self._others = numbers, others
+        self._names_out = np.array(names, dtype=object)
         self.vectorizer_ = vectorizer
         self.numeric_ = numeric
         self.feature_names_in_ = np.array(X.columns, dtype=object)
@@ -289,7 +296,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
             The encoded columns.
         """
         check_is_fitted(self)
-        X = _with_names(X)
+        X = _checked(X)
         if _library(X) != self.library_:
             raise TypeError(
                 f"X is a data frame of {_library(X)}, and the model was fitted with "
@@ -310,8 +317,6 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         X = X[names]
-        for name in names:
-            self._check_values(name, X[name])
         if self.library_ == "polars":
             # A column without values has any type, and skrub wants text or dates.
             X = X.cast(
@@ -323,7 +328,11 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                     if type(step).__name__ == "ToDatetime"
                 }
             )
-        encoded = self.vectorizer_.transform(X)
+        with np.errstate(over="ignore"):
+            for name in names:
+                self._check_values(name, X[name])
+            encoded = self.vectorizer_.transform(X)
+        _check_finite(X, self.vectorizer_, encoded, self._numbers)
         return self._joined(self.numeric_.transform(encoded), encoded)
 
     def _joined(self, numbers: Any, encoded: Any) -> Any:
@@ -358,11 +367,9 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                 converted = steps[conversion].transform(cleaned)
                 odd = _missing(converted) & ~_missing(cleaned)
         if odd.any():
-            row = int(odd.argmax())
             raise ValueError(
                 f"Column {name!r} held {held} when the model was fitted, and now has "
-                f"{list(column)[row]!r} in row {row} (counted from 0; "
-                f"{int(odd.sum())} such in all). Correct it, or make it missing (None)."
+                f"{_shown(column, odd)}. Correct it, or make it missing (None)."
             )
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -382,8 +389,8 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         return self._names_out.copy()
 
 
-def _with_names(X: Any) -> Any:
-    """The data frame, whose names are different strings."""
+def _checked(X: Any) -> Any:
+    """The data frame, with different strings as names and a value in each cell."""
     # Frames of other libraries, and lazy ones, have neither.
     if not (hasattr(X, "select_dtypes") or hasattr(X, "get_columns")):
         raise TypeError(
@@ -395,7 +402,44 @@ def _with_names(X: Any) -> Any:
         raise ValueError(
             f"X has several columns with the same name: {_listed(twice)}. Rename them."
         )
-    return X if names == list(X.columns) else X.set_axis(names, axis="columns")
+    if names and X.shape[0] == 0:
+        raise ValueError("X has no rows, and needs one at least.")
+    if names != list(X.columns):
+        X = X.set_axis(names, axis="columns")
+    for name in names:
+        column = X[name]
+        dtype = str(column.dtype).lower()
+        if dtype.startswith(_MAY_HAVE_PARTS):
+            odd = np.array([isinstance(cell, _PARTS) for cell in column.to_list()])
+            if odd.any():
+                raise TypeError(
+                    f"Column {name!r} has {_shown(column, odd)}. A cell must be a "
+                    "number, a text, a date or a bool: make columns of its parts, or "
+                    "leave the column out."
+                )
+    return X
+
+
+def _check_finite(X: Any, vectorizer: Any, encoded: Any, numbers: list[str]) -> None:
+    """Refuse numbers that are infinite in float32, in which skrub has them."""
+    for made in numbers:
+        odd = np.isinf(np.asarray(encoded[made]))
+        if odd.any():
+            name = vectorizer.output_to_input_[made]
+            raise ValueError(
+                f"Column {name!r} has {_shown(X[name], odd)}, which is infinite or too "
+                "large for float32. Make it missing (None), or scale the column."
+            )
+
+
+def _shown(column: Any, odd: Any) -> str:
+    """The first of the odd cells, where it is, and how many there are."""
+    row = int(odd.argmax())
+    cell = repr(column.to_list()[row])
+    return (
+        f"{cell if len(cell) < 100 else cell[:100] + '...'} in row {row} (counted from "
+        f"0; {int(odd.sum())} such in all)"
+    )
 
 
 def _library(X: Any) -> str:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
 from functools import partial
 
 import helpers
@@ -80,6 +81,10 @@ def with_column(X, name, values, dtype=None):
     if isinstance(X, pd.DataFrame):
         return X.assign(**{name: pd.Series(values, dtype=dtype or object).to_numpy()})
     return X.with_columns(pl.Series(name, values, dtype=dtype))
+
+
+def in_library(X, library):
+    return X if library == "pandas" else pl.from_pandas(X)
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +233,10 @@ def test_parameters_reach_skrub():
         pd.array(["x", None, "y", "x"] * 5, dtype="string"),
         pd.array(["x", None, "y", "x"] * 5, dtype="string[pyarrow]"),
         pd.array([1, None, 3, 4] * 5, dtype="int64[pyarrow]"),
+        pd.array([0.5, None, 3, 4] * 5, dtype="Float64"),
+        [Decimal(i) / 3 for i in range(20)],
+        ["😀", "👍🏽", None, "x" * 10_000] * 5,
+        pd.period_range("2020", periods=20, freq="M"),
         pd.Categorical([1, 2, None, 1] * 5),
         [True, None, False, "yes"] * 5,
         [1, "x", 2.5, None] * 5,
@@ -294,7 +303,7 @@ def test_names_that_clash(library):
             "born_year": taken["number"],
         }
     )
-    X = X if library == "pandas" else pl.DataFrame(X.to_dict("list"))
+    X = in_library(X, library)
     model = tabular_pipeline(small()).fit(X, y)
     encoded = model[:-1].transform(X)
     names = list(encoded.columns)
@@ -656,6 +665,53 @@ def test_a_failed_fit_leaves_the_model():
     with pytest.raises(ValueError, match="no column"):
         model.fit(X[["empty"]], y)
     pd.testing.assert_frame_equal(model[:-1].transform(X), expected)
+
+
+@every_library
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+def test_infinite_numbers_are_refused(library, value, fitted):
+    X = FRAMES[library]()
+    gaps = X["gap"].to_list()
+    gaps[3] = gaps[8] = value
+    infinite = with_column(X, "gap", gaps, "float64" if library == "pandas" else None)
+    for call in fitted[library].predict, partial(tabular_pipeline(small()).fit, y=y):
+        with pytest.raises(ValueError, match=r"Column 'gap' has .* infinite or") as got:
+            call(infinite)
+        assert f"{value!r} in row 3 (counted from 0; 2 such" in str(got.value)
+
+
+@every_library
+@pytest.mark.parametrize(
+    "cell", [[1, 2], (1, 2), {"a": 1}, {1, 2}, np.zeros(2), 1 + 2j], ids=repr
+)
+def test_cells_with_parts_are_refused(library, cell, fitted):
+    X = FRAMES[library]()
+    cells = [None] * 5 + [cell] + [None] * (N - 6)
+    objects = library == "polars" and not isinstance(cell, list | tuple | dict)
+    dtype = pl.Object if objects else None
+    for name in "number", "word":
+        parts = with_column(X, name, cells, dtype)
+        for call in (
+            fitted[library].predict,
+            partial(tabular_pipeline(small()).fit, y=y),
+        ):
+            with pytest.raises(TypeError, match=f"Column '{name}' has .* in row 5"):
+                call(parts)
+
+
+def test_complex_numbers_are_refused(fitted):
+    X = pandas_frame().assign(number=np.arange(N) * 1j)
+    with pytest.raises(TypeError, match="Column 'number' has 0j in row 0"):
+        fitted["pandas"].predict(X)
+
+
+@every_library
+def test_a_frame_without_rows_is_refused(library, fitted):
+    X = FRAMES[library]()[:0]
+    with pytest.raises(ValueError, match="X has no rows"):
+        fitted[library].predict(X)
+    with pytest.raises(ValueError, match="X has no rows"):
+        tabular_pipeline(small()).fit(X, y[:0])
 
 
 # Without the extra -------------------------------------------------------------------
