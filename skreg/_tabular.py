@@ -28,6 +28,8 @@ _N_KNOTS = 6
 # A cell that has parts is none that a table can hold, and these types may have some.
 _PARTS = complex, list, tuple, dict, set, frozenset, np.ndarray
 _MAY_HAVE_PARTS = "object", "complex", "list", "array", "fixed_size", "struct", "map"
+# Types of pyarrow in pandas that skrub does not know.
+_ARROW_TIMES = "timestamp[", "date32[", "date64[", "duration["
 # The steps of skrub that convert a column: what it held, and how the names of the types
 # begin that they would misread without an error.
 _DATES = "date", "timestamp"
@@ -406,6 +408,7 @@ def _checked(X: Any) -> Any:
         raise ValueError("X has no rows, and needs one at least.")
     if names != list(X.columns):
         X = X.set_axis(names, axis="columns")
+    times = {}
     for name in names:
         column = X[name]
         dtype = str(column.dtype).lower()
@@ -417,7 +420,15 @@ def _checked(X: Any) -> Any:
                     "number, a text, a date or a bool: make columns of its parts, or "
                     "leave the column out."
                 )
-    return X
+        elif dtype.startswith(_ARROW_TIMES):
+            import pyarrow as pa
+
+            plain = pa.array(column).to_pandas(date_as_object=False)
+            times[name] = column = plain.set_axis(column.index)
+        if str(column.dtype).startswith("timedelta64"):
+            # skrub 0.6 takes a gap for a number.
+            times[name] = column.dt.total_seconds()
+    return X.assign(**times) if times else X
 
 
 def _check_finite(X: Any, vectorizer: Any, encoded: Any, numbers: list[str]) -> None:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -250,6 +251,27 @@ def test_types_of_columns(column):
     X, labels = pd.DataFrame({"a": column}), np.arange(20) % 2
     probabilities = tabular_pipeline(small()).fit(X, labels).predict_proba(X)
     assert np.isfinite(probabilities).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (pd.date_range("2020", periods=N), "timestamp[us][pyarrow]"),
+        (pd.date_range("2020", periods=N, tz="UTC"), "timestamp[us, UTC][pyarrow]"),
+        (pd.date_range("2020", periods=N), "date32[day][pyarrow]"),
+        (pd.to_timedelta(np.arange(N), unit="h"), "duration[s][pyarrow]"),
+    ],
+)
+def test_dates_and_durations_of_pyarrow(values, dtype):
+    values = values.where(np.arange(N) % 7 > 0)
+    X = pd.DataFrame({"a": values}, index=np.arange(N)[::-1])
+    arrow = X.astype(dtype.replace("date32", "timestamp[s][pyarrow]").split("[day")[0])
+    if "date32" in dtype:
+        arrow = arrow.astype(dtype)
+    steps = tabular_pipeline(small())[:-1].fit(X, y)
+    of_arrow = clone(steps).fit(arrow, y)
+    pd.testing.assert_frame_equal(of_arrow.transform(arrow), steps.transform(X))
+    pd.testing.assert_frame_equal(steps.transform(arrow), steps.transform(X))
 
 
 def test_all_of_a_column_missing_may_be_kept():
@@ -530,6 +552,18 @@ def test_dates_in_place_of_numbers_and_numbers_in_place_of_dates(library, fitted
     for name in "date", "day":
         with pytest.raises(ValueError, match=f"Column '{name}' held dates"):
             fitted[library].predict(put(name, numbers))
+
+
+@every_library
+def test_durations_are_numbers_of_which_some_are_missing(library):
+    hours = [None if i % 7 == 3 else timedelta(hours=i) for i in range(N)]
+    X = in_library(pd.DataFrame({"a": pd.Series(hours)}), library)
+    encoded = tabular_pipeline(small())[:-1].fit_transform(X, y)
+    numbers = np.arange(N)
+    gaps = numbers % 7 == 3
+    filled = np.where(gaps, numbers[~gaps].mean(), numbers)
+    np.testing.assert_allclose(encoded["a"], scaled(filled), atol=1e-5)
+    assert "missingindicator_a" in encoded.columns
 
 
 def test_text_in_place_of_durations():
