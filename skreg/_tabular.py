@@ -103,6 +103,9 @@ def tabular_pipeline(
     ValueError for a frame that lacks a column, and for text where there were numbers or
     dates; the error names the column. Further columns are ignored, with a warning.
 
+    ``fit`` and ``predict`` raise ValueError for numbers that are infinite in float32,
+    and TypeError for cells that hold a list, a dict or a complex number.
+
     The search in the last step sees the columns after they were encoded. If an encoder
     looks at y, as ``TargetEncoder`` does, search with ``GridSearchCV`` over the whole
     pipeline, so that it is fitted on each split.
