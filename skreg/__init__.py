@@ -13,7 +13,7 @@ from skreg._models.versions import __version__, show_versions
 from skreg._plots.curves import LossCurveDisplay
 from skreg._plots.grid import RegularizationGridDisplay
 from skreg._plots.weights import WeightDistributionDisplay
-from skreg._tabular import tabular_pipeline
+from skreg._tabular.pipeline import tabular_pipeline
 from skreg._training.advice import FitAdviceWarning, RegularizationWarning
 
 __all__ = [

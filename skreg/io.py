@@ -34,8 +34,9 @@ _OURS = RegularizedMLPClassifier, RegularizedMLPEnsemble, RegularizedMLPClassifi
 # load them runs no code of theirs.
 _TABULAR = frozenset(
     {
-        "skreg._tabular.NamedColumns",
-        "skreg._tabular._with_knots",
+        "skreg._tabular.cells.TextNumbers",
+        "skreg._tabular.pipeline.NamedColumns",
+        "skreg._tabular.pipeline._with_knots",
         "skrub._apply_to_cols.ApplyToCols",
         "skrub._apply_to_each_col.ApplyToEachCol",
         "skrub._check_input.CheckInputDataFrame",
@@ -55,7 +56,10 @@ _TABULAR = frozenset(
         "skrub._to_str.ToStr",
         "skrub.selectors._base.All",
         "skrub.selectors._base.Cols",
+        "datetime.timedelta",
+        "datetime.timezone",
         "numpy.dtype",
+        "pandas.DatetimeTZDtype",
         "polars.datatypes.classes.Date",
         "polars.datatypes.classes.Datetime",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,12 @@ from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScal
 from sklearn.utils.validation import check_is_fitted
 
 from skreg._models.search import RegularizedMLPClassifierCV
+from skreg._tabular.cells import TextNumbers, checked, libraries, listed, shown
+from skreg._training.advice import FitAdviceWarning, advise
 
 __all__ = ["tabular_pipeline"]
 
 _N_KNOTS = 6
-# A cell that has parts is none that a table can hold, and these types may have some.
-_PARTS = complex, list, tuple, dict, set, frozenset, np.ndarray
-_MAY_HAVE_PARTS = "object", "complex", "list", "array", "fixed_size", "struct", "map"
-# Types of pyarrow in pandas that skrub does not know.
-_ARROW_TIMES = "timestamp[", "date32[", "date64[", "duration["
 # The steps of skrub that convert a column: what it held, and how the names of the types
 # begin that they would misread without an error.
 _DATES = "date", "timestamp"
@@ -50,6 +46,7 @@ def tabular_pipeline(
     high_cardinality: Any = None,
     numeric: Any = None,
     datetime: Any = None,
+    decimal: str | None = None,
     n_jobs: int | None = None,
 ) -> Pipeline:
     """Make a pipeline that takes a data frame of pandas or Polars as it comes.
@@ -79,6 +76,9 @@ def tabular_pipeline(
     datetime : transformer, 'passthrough' or 'drop', default=None
         For columns of dates. None makes the year, the month and so on of them, and the
         seconds since 1970; these are treated as numbers are by default.
+    decimal : {'.', ','}, default=None
+        The decimal point of numbers that are text, as in ``"1.234,5"``. None is the one
+        under which more cells are numbers.
     n_jobs : int, default=None
         How many columns to encode at the same time, as joblib counts.
 
@@ -128,12 +128,8 @@ def tabular_pipeline(
     >>> model.fit(X, y).predict(X[["born", "says", "weight"]][2:5])
     array(['cat', 'dog', 'dog'], dtype='<U3')
     """
-    try:
-        import skrub
-    except ImportError as error:
-        raise ImportError(
-            'tabular_pipeline needs the library skrub: pip install "skreg[table]"'
-        ) from error
+    _, skrub = libraries()
+
     given = {
         "low_cardinality": low_cardinality,
         "high_cardinality": high_cardinality,
@@ -156,10 +152,9 @@ def tabular_pipeline(
         n_jobs=n_jobs,
         **(defaults | chosen),
     )
-    columns = NamedColumns(vectorizer, _numbers() if numeric is None else numeric)
-    return make_pipeline(
-        columns, RegularizedMLPClassifierCV() if model is None else model
-    )
+    numeric = _numbers() if numeric is None else numeric
+    model = RegularizedMLPClassifierCV() if model is None else model
+    return make_pipeline(NamedColumns(vectorizer, numeric, decimal), model)
 
 
 def _numbers() -> Pipeline:
@@ -193,11 +188,15 @@ class NamedColumns(TransformerMixin, BaseEstimator):
     numeric : transformer, 'passthrough' or 'drop'
         For the columns that the vectorizer found to be numbers. It takes them all at
         once, which is several times as fast as each on its own.
+    decimal : {'.', ','}, default=None
+        The decimal point in text; None finds it.
 
     Attributes
     ----------
     vectorizer_ : skrub.TableVectorizer
         The fitted one.
+    cells_ : TextNumbers
+        What makes numbers of text.
     numeric_ : sklearn.compose.ColumnTransformer
         The fitted transformer, and which columns it takes.
     feature_names_in_ : ndarray of str
@@ -208,9 +207,12 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         Whose data frame it was fitted with.
     """
 
-    def __init__(self, vectorizer: Any, numeric: Any) -> None:
+    def __init__(
+        self, vectorizer: Any, numeric: Any, decimal: str | None = None
+    ) -> None:
         self.vectorizer = vectorizer
         self.numeric = numeric
+        self.decimal = decimal
 
     def fit(self, X: Any, y: Any = None) -> NamedColumns:
         """Fit the vectorizer.
@@ -245,9 +247,14 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         encoded : data frame
             The encoded columns.
         """
-        from skrub import selectors
+        _, skrub = libraries()
 
-        X = _checked(X)
+        if self.decimal not in {None, ".", ","}:
+            raise ValueError(f"decimal={self.decimal!r} must be '.', ',' or None.")
+        cells = TextNumbers(self.decimal)
+        X, odd_cells = cells.fit_transform(checked(X))
+        if odd_cells:
+            advise(" ".join(odd_cells), FitAdviceWarning)
         vectorizer = clone(self.vectorizer)
         with np.errstate(over="ignore"):
             encoded = vectorizer.fit_transform(X, y)
@@ -255,7 +262,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         # should neither name nor carry. There is no public way to them.
         for _, step in vectorizer._pipeline.steps:
             if hasattr(step, "cols"):
-                step.cols = selectors.cols(*step.used_inputs_)
+                step.cols = skrub.selectors.cols(*step.used_inputs_)
         kinds, sources = vectorizer.column_to_kind_, vectorizer.output_to_input_
         numbers, others, positions = [], [], []
         for i, name in enumerate(encoded.columns):
@@ -276,10 +283,11 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         if not names:
             raise ValueError(
                 "X has no column with values, or all of them are dropped; its columns: "
-                f"{_listed(X.columns)}."
+                f"{listed(X.columns)}."
             )
         self._numbers, self._others = numbers, others
         self._names_out = np.array(names, dtype=object)
+        self.cells_ = cells
         self.vectorizer_ = vectorizer
         self.numeric_ = numeric
         self.feature_names_in_ = np.array(X.columns, dtype=object)
@@ -301,7 +309,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
             The encoded columns.
         """
         check_is_fitted(self)
-        X = _checked(X)
+        X = checked(X)
         if _library(X) != self.library_:
             raise TypeError(
                 f"X is a data frame of {_library(X)}, and the model was fitted with "
@@ -311,17 +319,17 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         there = set(X.columns)
         if absent := [name for name in names if name not in there]:
             raise ValueError(
-                f"X lacks columns that the model was fitted with: {_listed(absent)}. "
+                f"X lacks columns that the model was fitted with: {listed(absent)}. "
                 "Add them; what is not known may be missing (None)."
             )
         known = set(names)
         if further := [name for name in X.columns if name not in known]:
             warnings.warn(
                 "X has columns that the model was not fitted with, which are "
-                f"ignored: {_listed(further)}. Leave them out.",
+                f"ignored: {listed(further)}. Leave them out.",
                 stacklevel=2,
             )
-        X = X[names]
+        X = self.cells_.transform(X[names])
         if self.library_ == "polars":
             # A column without values has any type, and skrub wants text or dates.
             X = X.cast(
@@ -374,7 +382,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         if odd.any():
             raise ValueError(
                 f"Column {name!r} held {held} when the model was fitted, and now has "
-                f"{_shown(column, odd)}. Correct it, or make it missing (None)."
+                f"{shown(column, odd)}. Correct it, or make it missing (None)."
             )
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -394,46 +402,6 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         return self._names_out.copy()
 
 
-def _checked(X: Any) -> Any:
-    """The data frame, with different strings as names and a value in each cell."""
-    # Frames of other libraries, and lazy ones, have neither.
-    if not (hasattr(X, "select_dtypes") or hasattr(X, "get_columns")):
-        raise TypeError(
-            f"X is a {type(X).__module__}.{type(X).__name__}, and must be a data frame "
-            "of pandas or Polars: pandas.DataFrame(X) makes one of an array."
-        )
-    names = [str(name) for name in X.columns]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(
-            f"X has several columns with the same name: {_listed(twice)}. Rename them."
-        )
-    if names and X.shape[0] == 0:
-        raise ValueError("X has no rows, and needs one at least.")
-    if names != list(X.columns):
-        X = X.set_axis(names, axis="columns")
-    times = {}
-    for name in names:
-        column = X[name]
-        dtype = str(column.dtype).lower()
-        if dtype.startswith(_MAY_HAVE_PARTS):
-            odd = np.array([isinstance(cell, _PARTS) for cell in column.to_list()])
-            if odd.any():
-                raise TypeError(
-                    f"Column {name!r} has {_shown(column, odd)}. A cell must be a "
-                    "number, a text, a date or a bool: make columns of its parts, or "
-                    "leave the column out."
-                )
-        elif dtype.startswith(_ARROW_TIMES):
-            import pyarrow as pa
-
-            plain = pa.array(column).to_pandas(date_as_object=False)
-            times[name] = column = plain.set_axis(column.index)
-        if str(column.dtype).startswith("timedelta64"):
-            # skrub 0.6 takes a gap for a number.
-            times[name] = column.dt.total_seconds()
-    return X.assign(**times) if times else X
-
-
 def _check_finite(X: Any, vectorizer: Any, encoded: Any, numbers: list[str]) -> None:
     """Refuse numbers that are infinite in float32, in which skrub has them."""
     for made in numbers:
@@ -441,19 +409,9 @@ def _check_finite(X: Any, vectorizer: Any, encoded: Any, numbers: list[str]) -> 
         if odd.any():
             name = vectorizer.output_to_input_[made]
             raise ValueError(
-                f"Column {name!r} has {_shown(X[name], odd)}, which is infinite or too "
+                f"Column {name!r} has {shown(X[name], odd)}, which is infinite or too "
                 "large for float32. Make it missing (None), or scale the column."
             )
-
-
-def _shown(column: Any, odd: Any) -> str:
-    """The first of the odd cells, where it is, and how many there are."""
-    row = int(odd.argmax())
-    cell = repr(column.to_list()[row])
-    return (
-        f"{cell if len(cell) < 100 else cell[:100] + '...'} in row {row} (counted from "
-        f"0; {int(odd.sum())} such in all)"
-    )
 
 
 def _library(X: Any) -> str:
@@ -476,9 +434,3 @@ def _different(names: list[str]) -> list[str]:
             new, number = f"{name}_{number}", number + 1
         different[new] = None
     return list(different)
-
-
-def _listed(names: Any) -> str:
-    """Names as Python writes them, ten at most."""
-    names = list(names)
-    return ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import pickle
 import subprocess
 import sys
@@ -764,3 +765,15 @@ def test_the_core_needs_no_library_of_frames():
         "import skreg"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_the_home_directory_cannot_be_written(tmp_path):
+    # skrub makes a folder there when it is imported.
+    (tmp_path / "file").touch()
+    code = (
+        "import skreg, pandas;"
+        "skreg.tabular_pipeline()[:-1].fit_transform(pandas.DataFrame({'a': [1, 2]}))"
+    )
+    environment = os.environ | {"HOME": str(tmp_path / "file" / "home")}
+    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": str(helpers.ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -1,0 +1,1 @@
+"""Data frames: what their cells hold, and a pipeline that takes them as they come."""
