@@ -1,64 +1,40 @@
-"""The command ``python -m skreg``.
+"""The command ``skreg``, or ``python -m skreg``.
 
-Without a table it compares four networks and searches ``lambd`` and ``keep_prob`` on
-bundled data. With a CSV table it searches there and saves the fitted pipeline.
+Alone it compares four networks and searches ``lambd`` and ``keep_prob`` on bundled
+data. ``skreg train`` makes a model of a table, which ``skreg predict`` uses.
 """
 
 import argparse
-import csv
-import io
-import math
 import os
 import re
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import joblib
 import numpy as np
-from sklearn import model_selection
-from sklearn.compose import ColumnTransformer
+from sklearn import metrics
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from skreg import RegularizationWarning, RegularizedMLPClassifier
-from skreg.io import check_writable, printable, write_whole
+import skreg
+import skreg.io
+from skreg._command import report, tables
+from skreg._tabular.cells import decimal_of, libraries, listed, texts
 
-FOLDS = 5
-# With fewer, a quarter held out may leave less than one row of the class a fold.
-MIN_CLASS_ROWS = FOLDS + 3
-MAX_CATEGORIES = 30
-# More, with 100 units in the first layer, and the search would take gigabytes.
-MAX_FEATURES = 100_000
-# The variance of larger numbers overflows.
-MAX_NUMBER = 1e150
-MISSING = frozenset({"", "NA", "NaN", "nan", "null", "?", "None"})
-NETWORKS: dict[str, dict[str, float]] = {
-    "unregularised": {"lambd": 0.0, "keep_prob": 1.0},
-    "L2 (lambd=4)": {"lambd": 4.0, "keep_prob": 1.0},
-    "dropout (keep_prob=0.5)": {"lambd": 0.0, "keep_prob": 0.5},
-    "L2 and dropout": {"lambd": 4.0, "keep_prob": 0.5},
-}
-PICTURE = "skreg-breast-cancer.png"
-
-
-class _Plan(NamedTuple):
-    """How large the network and the search are."""
-
-    lambds: tuple[float, ...] = (0.0, 1.0, 4.0, 16.0, 64.0)
-    keep_probs: tuple[float, ...] = (1.0, 0.8, 0.5)
-    hidden_layer_sizes: tuple[int, ...] = (100, 50)
-    max_iter: int = 1000
+# Trained to the end, so that the settings alone regularise.
+TRAINING = {"max_iter": 300, "early_stopping": False, "averaging": 0.0}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,339 +44,216 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
-class _Search(model_selection.GridSearchCV):
-    """``GridSearchCV`` over a list of grids that says how far it is.
-
-    Where scikit-learn has no ``_run_search`` any more, ``GridSearchCV`` does as well.
-    """
-
-    def _run_search(self, evaluate_candidates: Callable[[Any], Any]) -> None:
-        for i, grid in enumerate(self.param_grid, 1):
-            evaluate_candidates(model_selection.ParameterGrid(grid))
-            _say(f"  {i} of {len(self.param_grid)} values of lambd")
+def _say(text: str, file: Any = None) -> None:
+    """Print progress, notes and errors; the result goes to another file, stdout."""
+    lines = map(skreg.io.printable, text.split("\n"))
+    print(*lines, sep="\n", file=file or sys.stderr, flush=True)
 
 
-def _say(message: str) -> None:
-    print(printable(message), file=sys.stderr, flush=True)
+def _check_outputs(outputs: Sequence[Path | None], *sources: Path) -> None:
+    """Refuse what cannot be written, or is what the command reads."""
+    for path in filter(None, outputs):
+        if path.exists() and any(path.samefile(each) for each in sources):
+            raise ValueError(f"cannot write {path}: the command reads it")
+        skreg.io.check_writable(path)
 
 
-def _quote(*names: str) -> str:
-    """Quote names for a message: short, on one line, ten at most."""
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(repr(name[:60]) for name in names[:10]) + more
+# Models and their scores --------------------------------------------------------------
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[list[str | None]]]:
-    """Read the header and the rows, None for what is missing; skip blank lines."""
-    # What another command writes may come by a pipe. A device has no end.
-    if path.exists() and not (path.is_file() or path.is_fifo()):
-        raise ValueError(f"{path} is neither a file nor a pipe")
+def _scores(model: Any, X: Any, y: Any) -> dict[str, float]:
+    P, predicted, classes = model.predict_proba(X), model.predict(X), model.classes_
+    auc = {"AUC": metrics.roc_auc_score(y, P[:, 1])} if len(classes) == 2 else {}
+    return auc | {
+        "log-loss": metrics.log_loss(y, P, labels=classes),
+        "accuracy": metrics.accuracy_score(y, predicted),
+        "balanced accuracy": metrics.balanced_accuracy_score(y, predicted),
+    }
+
+
+def _lines(rows: dict[str, dict[str, float]]) -> str:
+    """A line for each model, its numbers under their names."""
+    lines = [" " * 23 + "".join(f"   {head}" for head in next(iter(rows.values())))]
+    for name, scores in rows.items():
+        cells = [f"{score:>{3 + len(head)}.3f}" for head, score in scores.items()]
+        lines.append(f"{name:<23}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def _compare(
+    args: Any, title: str, models: Any, X: Any, X_test: Any, y: Any, y_test: Any
+) -> None:
+    """Fit the models, the first of which searches; print and report their scores."""
+    _say(f"{title}\n", sys.stdout)
+    found = {}
+    for name, model in models.items():
+        _say(f"fitting to {len(X)} rows: {name}")
+        with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore"):
+            model.fit(X, y)
+            found[name] = _scores(model, X_test, y_test)
+            found[name]["train log-loss"] = _scores(model, X, y)["log-loss"]
+    best = next(iter(models.values()))
+    by_class = metrics.classification_report(
+        y_test, best.predict(X_test), digits=3, zero_division=0
+    )
+    chosen = f"lambd={best[-1].lambd_:g}, keep_prob={best[-1].keep_prob_:g}"
+    text = (
+        f"{len(X)} rows to train, {len(X_test)} held out\n\n{_lines(found)}\n\n"
+        f"The search chose {chosen}, whose cross-validated score is "
+        f"{best[-1].best_score_:.3f}\n\n{by_class}"
+    )
+    _say(text, sys.stdout)
+    if args.report:
+        report.write(args.report, f"{title}\n\n{text}", best, X_test, y_test)
+
+
+def _demo(args: argparse.Namespace) -> None:
+    """Compare four networks on the breast-cancer data, then search."""
+    _check_outputs([args.report])
+    X, y = load_breast_cancer(return_X_y=True, as_frame=args.report is not None)
+    search = skreg.RegularizedMLPClassifierCV(n_jobs=args.jobs, verbose=1)
+    models: dict[str, Any] = {"search": search}
+    for lambd, keep_prob in product((0.0, 4.0), (1.0, 0.5)):
+        network = skreg.RegularizedMLPClassifier(lambd=lambd, keep_prob=keep_prob)
+        models[f"{lambd=:g}, {keep_prob=:g}"] = network.set_params(**TRAINING)
+    for name, model in models.items():
+        model.set_params(random_state=args.seed)
+        models[name] = make_pipeline(StandardScaler(), model)
+    parts = train_test_split(X, y, stratify=y, random_state=args.seed)
+    _compare(args, "Breast cancer", models, *parts)
+
+
+def _train(args: argparse.Namespace) -> None:
+    """Hold out a quarter of the rows, search on the others, and save a fit of all."""
+    import skops  # noqa: F401
+
+    pd, _ = libraries()
+    out = args.out or Path(f"{args.table.name.partition('.')[0]}.skops")
+    _check_outputs([out, args.report], args.table)
+    table, y, left_out, decimal = _prepared(args)
+    frame = table.drop(columns=left_out)
+    # The encoder of the model that is saved, which tells what it does to the columns.
+    columns = skreg.tabular_pipeline(decimal=decimal)[0]
+    encoded = columns.fit_transform(frame, y)
+    about = table.isna().sum().to_frame("missing")
+    about["taken as"] = pd.Series(columns.vectorizer_.column_to_kind_ | left_out)
+    search = skreg.RegularizedMLPClassifierCV(
+        scoring=args.scoring, random_state=args.seed, n_jobs=args.jobs, verbose=1
+    )
+    boosting = HistGradientBoostingClassifier(random_state=args.seed)
+    pipeline = partial(skreg.tabular_pipeline, decimal=decimal)
+    models = {
+        "network": pipeline(search),
+        "gradient boosting": pipeline(boosting, numeric="passthrough"),
+        "majority class": DummyClassifier(strategy="prior"),
+    }
+    parts = train_test_split(frame, y, stratify=y, random_state=args.seed)
+    _compare(args, f"{args.table.name}\n\n{about.to_string()}", models, *parts)
+    _say(f"fitting to all {len(y)} rows")
+    model = make_pipeline(columns, clone(search.best_estimator_).fit(encoded, y))
+    # The predictions for a table that has it are judged.
+    model.target_ = args.target
+    skreg.io.dump(model, out)
+    _say(f"Saved the model fitted to all {len(y)} rows: {out}", sys.stdout)
+
+
+def _read(args: argparse.Namespace, names: list[str]) -> Any:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason}") from error
-    if "\0" in text:
-        raise ValueError(f"{path} is not plain text: it has NUL bytes")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    lines = filter(None, reader)
-    rows: list[list[str | None]] = []
-    try:
-        names = [name.strip() for name in next(lines, [])]
-        _check_width(len(names) - 1, "columns")
-        for line in lines:
-            if len(line) != len(names):
-                raise csv.Error(f"{len(line)} cells where the header has {len(names)}")
-            rows.append([None if cell.strip() in MISSING else cell for cell in line])
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    if not rows:
-        raise ValueError(f"{path} is an empty table: a header and rows are needed")
-    return names, rows
+        return tables.read(args.table, names, args.separator, args.encoding)
+    except Exception as error:
+        raise ValueError(f"{args.table} cannot be read: {error}") from error
 
 
-def _read_table(path: Path, target: str) -> tuple[Any, Any, list[int], list[int]]:
-    """Return features, labels, and which columns are numbers and which are text."""
-    names, rows = _read_csv(path)
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{path} has duplicate column names: {_quote(*repeated)}")
-    if target not in names:
-        raise ValueError(f"no column {_quote(target)}; there are {_quote(*names)}")
-    at = names.index(target)
-    kept = [row for row in rows if row[at] is not None]
-    if len(kept) < len(rows):
-        _say(f"note: {len(rows) - len(kept)} rows without a target are dropped")
-    labels = [str(row.pop(at)) for row in kept]
-    _check_labels(labels, target)
-    X = np.full((len(kept), len(names) - 1), math.nan, dtype=object)
-    places: dict[type, list[int]] = {float: [], str: []}
-    width = 0
-    for i, name in enumerate(names[:at] + names[at + 1 :]):
-        cells = [row[i] for row in kept]
-        if kind := _kind([cell for cell in cells if cell is not None], name):
-            X[:, i] = [math.nan if cell is None else kind(cell) for cell in cells]
-            places[kind].append(i)
-            width += 1 if kind is float else min(len(set(cells)), MAX_CATEGORIES)
-    _check_width(width, "features, with those of the text columns,")
-    if not any(places.values()):
-        raise ValueError(f"{path} has no feature columns beside {_quote(target)}")
-    # Only integers that look the same again may stand for the table's own strings.
-    whole = all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label) for label in labels)
-    y = np.array([int(label) for label in labels] if whole else labels)
-    return X, y, places[float], places[str]
+def _prepared(args: argparse.Namespace) -> tuple[Any, Any, dict[str, str], str]:
+    """The table, its classes, the columns that are left out and why, the decimal."""
+    table = _read(args, [args.target])
+    if absent := {args.target, *args.drop, *args.keep} - {*table}:
+        raise ValueError(f"no column {listed(absent)}; there are {listed(table)}")
+    decimal = args.decimal or decimal_of(texts(table, table))
+    labels = tables.classes(table[args.target], decimal)
+    if len(labels) < len(table):
+        _say(f"note: {len(table) - len(labels)} rows without a target are left out")
+    tables.check_classes(labels, args.target)
+    table = table.loc[labels.index].reset_index(drop=True)
+    left_out = {args.target: "target"} | dict.fromkeys(args.drop, "left out")
+    for name in table.columns.difference([*left_out, *args.keep], sort=False):
+        empty = table[name].isna().all()
+        if empty or tables.is_identifier(name, table[name], decimal):
+            left_out[name] = "no values" if empty else "identifier"
+            _say(f"note: {name!r} is left out: {left_out[name]} (--keep {name!r})")
+    if len(left_out) == table.shape[1]:
+        raise ValueError(f"{args.table} has only {args.target!r}, and no values beside")
+    return table, np.array(labels.tolist()), left_out, decimal
 
 
-def _check_width(count: int, what: str) -> None:
-    if count > MAX_FEATURES:
-        raise ValueError(
-            f"{count} {what} are too many for the command, which takes {MAX_FEATURES}; "
-            "choose among them, or fit RegularizedMLPClassifier to a sparse matrix"
+def _predict(args: argparse.Namespace) -> None:
+    """Predict the classes of a table's rows; where they are known, print the scores."""
+    pd, _ = libraries()
+    _check_outputs([args.out], args.model, args.table)
+    model = skreg.io.load(args.model)
+    if not hasattr(model, "target_"):
+        raise ValueError(f"{args.model} holds no model of skreg train")
+    names = [model.target_, *model.feature_names_in_]
+    table = _read(args, names)
+    X = table[[name for name in names[1:] if name in table]]
+    made = {"prediction": model.predict(X)}
+    if args.probabilities:
+        P = model.predict_proba(X)
+        made |= {f"probability_{c}": P[:, i] for i, c in enumerate(model.classes_)}
+    predictions = pd.DataFrame(made)
+    is_parquet = args.out and args.out.suffix.lower() in {".parquet", ".pq"}
+    as_csv = partial(predictions.to_csv, index=False)
+    if args.out:
+        skreg.io.write_whole(args.out, predictions.to_parquet if is_parquet else as_csv)
+    else:
+        as_csv(sys.stdout)
+    if model.target_ in table:
+        labels = tables.classes(table[model.target_], model[0].cells_.decimal_)
+        known = labels[labels.isin(model.classes_)]
+        _say(f"{len(known)} of {len(table)} rows are of a class that the model knows")
+        if len(known):
+            scores = _scores(model, X.loc[known.index], np.array(known.tolist()))
+            _say(_lines({"network": scores}), sys.stdout if args.out else None)
+
+
+# Arguments ----------------------------------------------------------------------------
+
+
+def _parser() -> _Parser:
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--seed", type=int, help="of splits and networks (0)")
+    shared.add_argument("--jobs", type=int, help="processes (one for each core, to 5)")
+    shared.add_argument("--report", type=Path, metavar="FILE", help="an HTML file")
+    about: dict[str, Any] = {"parents": [shared], "allow_abbrev": False}
+    status = "Exit status: 0, 2 for an error, 130 for Ctrl-C."
+    parser = _Parser(prog="skreg", description=__doc__, epilog=status, **about)
+    jobs = min(5, joblib.cpu_count())
+    parser.set_defaults(run=_demo, report=None, seed=0, jobs=jobs, scoring="auto")
+    commands = parser.add_subparsers(metavar="{train,predict}", help="see their --help")
+    train = commands.add_parser("train", description=_train.__doc__, **about)
+    del about["parents"]
+    predict = commands.add_parser("predict", description=_predict.__doc__, **about)
+    predict.add_argument("model", metavar="MODEL", type=Path, help="what train saved")
+    for each, run in (train, _train), (predict, _predict):
+        each.set_defaults(run=run)
+        add = each.add_argument
+        add(
+            "table", metavar="TABLE", type=Path, help="CSV (also compressed) or Parquet"
         )
-
-
-def _kind(known: list[str], name: str) -> type | None:
-    """Tell whether a column's known cells are numbers, text or not there at all."""
-    if not known:
-        _say(f"note: column {_quote(name)} has no values and is dropped")
-        return None
-    if all(map(_is_number, known)):
-        largest = max(known, key=lambda cell: abs(float(cell)))
-        if abs(float(largest)) > MAX_NUMBER:
-            raise ValueError(
-                f"column {_quote(name)} has the number {_quote(largest)}, which is too "
-                "large to be scaled; give it in another unit, or leave it empty"
-            )
-        return float
-    count = len(set(known))
-    if count > MAX_CATEGORIES or count > 0.9 * len(known):
-        _say(f"note: text column {_quote(name)} has {count} values; rare ones pooled")
-    return str
-
-
-def _is_number(cell: str) -> bool:
-    """Tell whether the cell is a finite number; Python's 1_000 is text here."""
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
-
-
-def _check_labels(labels: list[str], target: str) -> None:
-    """Refuse a target that is no set of classes or that cannot be split into folds."""
-    column, counts = f"the target {_quote(target)}", Counter(labels)
-    if len(counts) < 2:
-        raise ValueError(f"{column} has less than two classes: {_quote(*counts) or 0}")
-    rarest, rows = counts.most_common()[-1]
-    if rows >= MIN_CLASS_ROWS:
-        return
-    if all(map(_is_number, counts)):
-        whole = all(float(label).is_integer() for label in counts)
-        if len(counts) > 20 or not whole:
-            raise ValueError(
-                f"{column} looks continuous, with {len(counts)} different numbers; "
-                "skreg is for classification"
-            )
-    raise ValueError(
-        f"class {_quote(rarest)} of {column} has too few rows: {rows}, and the splits "
-        f"need {MIN_CLASS_ROWS}"
-    )
-
-
-def _transformer(numbers: list[int], texts: list[int]) -> Any:
-    """Impute and scale the numbers, impute and encode the texts."""
-    missing = {"strategy": "constant", "fill_value": "missing"}
-    bounds = {"min_frequency": 2, "max_categories": MAX_CATEGORIES}
-    text = make_pipeline(
-        SimpleImputer(**missing, keep_empty_features=True),
-        # A caller's own rows may well hold None for what is missing.
-        SimpleImputer(**missing, missing_values=None),
-        # An unknown value joins the rare ones, so that an identifier looks the same in
-        # training and in new rows; where none is rare, it counts as no value.
-        OneHotEncoder(
-            **bounds, handle_unknown="infrequent_if_exist", sparse_output=False
-        ),
-    )
-    median = SimpleImputer(strategy="median", keep_empty_features=True)
-    number = make_pipeline(median, StandardScaler())
-    parts = [("numbers", number, numbers), ("texts", text, texts)]
-    return ColumnTransformer([part for part in parts if part[2]])
-
-
-def _model(transformer: Any, plan: _Plan, seed: int, **setting: Any) -> Any:
-    network = RegularizedMLPClassifier(
-        plan.hidden_layer_sizes,
-        # Trained to the end, so that the settings alone regularise.
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        max_iter=plan.max_iter,
-        early_stopping=False,
-        averaging=0.0,
-        random_state=seed,
-        **setting,
-    )
-    return Pipeline([("columns", transformer), ("network", network)])
-
-
-def _search(columns: Any, X: Any, y: Any, plan: _Plan, args: argparse.Namespace) -> Any:
-    """Search ``lambd`` and ``keep_prob`` of the network behind ``columns``."""
-    lambds, keep_probs = plan.lambds, plan.keep_probs
-    _say(f"searching {len(lambds) * len(keep_probs)} settings in {FOLDS} folds")
-    search = _Search(
-        _model(columns, plan, args.seed),
-        [{"network__lambd": [x], "network__keep_prob": keep_probs} for x in lambds],
-        scoring={"accuracy": "accuracy", "log_loss": "neg_log_loss"},
-        refit="log_loss",
-        cv=model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=args.seed),
-        n_jobs=args.jobs,
-        error_score="raise",
-    ).fit(X, y)
-    if search.best_estimator_["network"].n_iter_ >= plan.max_iter:
-        _say(f"note: training stopped after {plan.max_iter} epochs, still improving")
-    return search
-
-
-def _scores(model: Any, X: Any, y: Any) -> tuple[float, float]:
-    """Return accuracy and log-loss."""
-    loss = log_loss(y, model.predict_proba(X), labels=model.classes_)
-    return float(accuracy_score(y, model.predict(X))), float(loss)
-
-
-def _print_table(heads: Sequence[str], rows: Mapping[str, tuple[float, ...]]) -> None:
-    print(" " * 28 + "".join(f"{head:>12}" for head in heads))
-    for name, values in rows.items():
-        print(f"{name:<28}" + "".join(f"{value:>12.3f}" for value in values))
-
-
-def _print_search(search: Any, models: dict[str, Any], X: Any, y: Any) -> None:
-    best = search.best_params_
-    lambd, keep_prob = best["network__lambd"], best["network__keep_prob"]
-    print(f"\nBest of the search in {FOLDS} folds: {lambd=:g}, {keep_prob=:g}")
-    accuracy = float(search.cv_results_["mean_test_accuracy"][search.best_index_])
-    rows = {"cross-validated": (accuracy, -float(search.best_score_))}
-    rows |= {name: _scores(model, X, y) for name, model in models.items()}
-    _print_table(["accuracy", "log-loss"], rows)
-
-
-def _compression() -> tuple[str, int]:
-    """Choose what finds damage in a file of joblib: the checksums of xz."""
-    try:
-        import lzma  # noqa: F401
-    except ImportError:
-        # Python can be built without; a checksum is in this as well.
-        return "zlib", 3
-    return "xz", 1
-
-
-def _draw(scores: Mapping[str, tuple[float, ...]], path: Path) -> str:
-    """Draw train and test log-loss as two bars for each network; say where."""
-    try:
-        # pyplot would choose a backend and keep global state; Figure does neither.
-        from matplotlib import figure
-    except ImportError:
-        return 'No picture without matplotlib: pip install "skreg[plot]"'
-    drawing = figure.Figure(figsize=(8, 4), layout="constrained")
-    axes = drawing.subplots()
-    axes.set(title="Breast cancer: train and test loss", ylabel="log-loss")
-    for i, name, colour in (2, "train", "#9ecae1"), (3, "test", "#08519c"):
-        places = np.arange(len(scores)) + 0.4 * (i - 2.5)
-        heights = [row[i] for row in scores.values()]
-        bars = axes.bar(places, heights, width=0.38, label=name, color=colour)
-        axes.bar_label(bars, fmt="%.3f", padding=2)
-    axes.set_xticks(range(len(scores)), list(scores))
-    axes.margins(y=0.1)
-    axes.legend(frameon=False)
-    write_whole(path, lambda file: drawing.savefig(file, format="png", dpi=150))
-    return f"Picture of train and test loss: {printable(str(path))}"
-
-
-def _run_demo(args: argparse.Namespace, plan: _Plan) -> None:
-    """Train four networks on the bundled data, then search."""
-    if args.picture:
-        check_writable(Path(args.picture))
-    X, y = load_breast_cancer(return_X_y=True)
-    X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=args.seed)
-    scores = {}
-    for name, setting in NETWORKS.items():
-        _say(f"training: {name}")
-        model = _model(StandardScaler(), plan, args.seed, **setting).fit(X, y)
-        train, test = _scores(model, X, y), _scores(model, X_test, y_test)
-        scores[name] = train[0], test[0], train[1], test[1]
-    search = _search(StandardScaler(), X, y, plan, args)
-    print(f"Breast cancer: {len(y)} rows to train, {len(y_test)} to test\n")
-    _print_table(["train acc.", "test acc.", "train loss", "test loss"], scores)
-    _print_search(search, {"test": search.best_estimator_}, X_test, y_test)
-    if args.picture:
-        print("\n" + _draw(scores, Path(args.picture)))
-
-
-def _run_table(args: argparse.Namespace, plan: _Plan) -> None:
-    """Search on the user's table and save the fitted pipeline."""
-    source = Path(args.table)
-    out = Path(f"{source.stem}.joblib" if args.out is None else args.out)
-    X, y, numbers, texts = _read_table(source, args.target)
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"cannot write {out}: it is the table itself")
-    check_writable(out)
-    _say(f"{len(y)} rows, columns: {len(numbers)} of numbers, {len(texts)} of text")
-    X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=args.seed)
-    search = _search(_transformer(numbers, texts), X, y, plan, args)
-    best, compress = search.best_estimator_, _compression()
-    write_whole(out, lambda file: joblib.dump(best, file, compress=compress))
-    majority = DummyClassifier(strategy="prior").fit(X, y)
-    print(f"{len(y)} rows to train, {len(y_test)} held out")
-    models = {"held out": best, "held out, majority class": majority}
-    _print_search(search, models, X_test, y_test)
-    print(f"\nSaved the pipeline fitted to the {len(y)} rows: {printable(str(out))}")
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="python -m skreg",
-        allow_abbrev=False,
-        description="Train a network regularised by L2 and dropout. Without TABLE: "
-        "compare four networks on scikit-learn's breast-cancer data, then search lambd "
-        "and keep_prob. With TABLE: search them for it and save the fitted pipeline.",
-        epilog="The saved file is for joblib.load. Its predict takes an object array "
-        "with the table's columns in their order, without the target; None or NaN is "
-        "a missing value. Exit status: 0, 2 for an error, 130 for Ctrl-C.",
-    )
-    add, jobs = parser.add_argument, min(2, joblib.cpu_count())
-    add("table", metavar="TABLE", nargs="?", help="a CSV file with a header, in UTF-8")
-    add("--target", metavar="COLUMN", help="the column of TABLE to predict")
-    add("--out", metavar="MODEL", help="where to save (TABLE's name with .joblib)")
-    add("--picture", metavar="PATH", default=PICTURE, help="PNG file (%(default)s)")
-    add("--no-picture", dest="picture", action="store_const", help="draw nothing")
-    add("--seed", type=int, default=0, help="of splits and networks (%(default)s)")
-    add("--jobs", type=int, default=jobs, help="processes to use (%(default)s)")
-    args = parser.parse_args(argv)
-    if (args.table is None) != (args.target is None) or (args.out and not args.table):
-        parser.error("TABLE and --target COLUMN need each other, --out needs both")
-    if args.table is not None and args.picture != PICTURE:
-        parser.error("--picture and --no-picture go without a TABLE")
-    if args.picture is not None and not args.picture.lower().endswith(".png"):
-        parser.error("--picture needs a name that ends in .png")
-    if not 0 <= args.seed < 2**32 or args.jobs < 1:
-        parser.error("--seed must be in 0..4294967295 and --jobs at least 1")
-    return args
-
-
-def _run(argv: Sequence[str] | None, plan: _Plan) -> int:
-    try:
-        args = _parse(argv)
-        # BLAS threads slow small networks down, and the search has its processes.
-        with warnings.catch_warnings(), threadpool_limits(1, "blas"):
-            # Strong values of lambd are there to be compared.
-            for category in (ConvergenceWarning, RegularizationWarning):
-                warnings.simplefilter("ignore", category)
-            (_run_demo if args.table is None else _run_table)(args, plan)
-    except (ValueError, OSError) as error:
-        message = re.sub(r"^\[Errno \d+\] ", "", " ".join(str(error).split()))
-        _say(f"skreg: error: {message}")
-        return 2
-    except KeyboardInterrupt:
-        _say("skreg: interrupted")
-        return 130
-    return 0
+        add("--separator", help="between cells; found by itself")
+        add("--encoding", help="of text (UTF-8, UTF-16 or cp1252)")
+    add = train.add_argument
+    add("--target", required=True, metavar="COLUMN", help="the classes")
+    add("--out", type=Path, metavar="MODEL", help="file (TABLE's name with .skops)")
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "COLUMN"}
+    add("--drop", default=[], help="columns to leave out", **several)
+    add("--keep", default=[], help="columns that are no identifiers", **several)
+    scorer = {"type": metrics.get_scorer, "default": argparse.SUPPRESS}
+    add("--scoring", metavar="NAME", help="scorer of scikit-learn", **scorer)
+    add("--decimal", choices=".,", help="decimal point in text; found by itself")
+    predict.add_argument("--out", type=Path, help="CSV or Parquet file (print CSV)")
+    predict.add_argument("--probabilities", action="store_true", help="of each class")
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -416,10 +269,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 2 for an error, 130 when interrupted.
     """
-    return _run(argv, _Plan())
+    if argv is None:
+        # Before scikit-learn 1.7 worker processes do not get the filters of this one.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning")
+    try:
+        args = _parser().parse_args(argv)
+        # What is missing is said before anything is done.
+        if args.report:
+            import matplotlib  # noqa: F401
+        # Threads slow small networks down, and the search has its processes.
+        with warnings.catch_warnings(action="ignore"), threadpool_limits(1):
+            warnings.simplefilter("always", skreg.FitAdviceWarning)
+            warnings.filterwarnings("always", module=r"skreg\._command")
+            warnings.showwarning = lambda message, *_, **__: _say(f"note: {message}")
+            args.run(args)
+    except (ImportError, ValueError, TypeError, OSError, MemoryError) as error:
+        text = re.sub(r"\[Errno \d+\] ", "", " ".join(str(error).split()))
+        if isinstance(error, ImportError) and "pip install" not in text:
+            extra = "plot" if "matplotlib" in text else "table"
+            text += f': pip install "skreg[{extra}]"'
+        _say(f"skreg: error: {text[:2000] or type(error).__name__}")
+        return 2
+    except KeyboardInterrupt:
+        _say("skreg: interrupted")
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    # Before scikit-learn 1.7 worker processes do not get the filters of this one.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning")
     sys.exit(main())

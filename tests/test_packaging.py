@@ -440,6 +440,7 @@ def test_wheel_holds_the_package_and_its_licence(built):
             f"{about}/METADATA",
             f"{about}/RECORD",
             f"{about}/WHEEL",
+            f"{about}/entry_points.txt",
             f"{about}/licenses/LICENSE",
         }
         assert wheel.read(f"{about}/licenses/LICENSE") == (
@@ -503,7 +504,9 @@ def test_the_installed_wheel_runs_the_first_example(fresh_python, tmp_path):
 @pytest.mark.slow
 def test_the_installed_wheel_has_the_command(fresh_python, tmp_path):
     printed = run(fresh_python, "-W", "error", "-m", "skreg", "--help", cwd=tmp_path)
-    assert printed.startswith("usage: python -m skreg")
+    assert printed.startswith("usage: skreg")
+    program = Path(fresh_python).with_name("skreg")
+    assert run(program, "--help", cwd=tmp_path) == printed
 
 
 @pytest.mark.slow

@@ -471,7 +471,7 @@ X, y = load_iris(return_X_y=True)
 small = dict(hidden_layer_sizes=(4, 3), max_iter=3, random_state=0)
 table = Path(FOLDER, "t.csv")
 table.write_text("x,t,y\\n" + "1,a,0\\n2,=cmd|' /C calc'!A0,1\\n" * 12)
-plan = command._Plan((1.0,), (1.0,), (4,), 3)
+search = skreg.RegularizedMLPClassifierCV
 sys.addaudithook(hook)
 
 model = skreg.RegularizedMLPClassifier(**small, keep_prob=0.8).fit(X, y)
@@ -484,8 +484,10 @@ model.to_sklearn()
 path = os.path.join(FOLDER, "m.skops")
 skreg.io.dump(model, path)
 skreg.io.load(path).predict(X)
+skreg.RegularizedMLPClassifierCV = lambda **of: search([1.0], [1.0], **(of | small))
 args = [str(table), "--target", "y", "--jobs", "1", "--out", path]
-assert command._run(args, plan) == 0
+assert command.main(["train", *args]) == 0
+assert command.main(["predict", path, str(table), "--out", FOLDER + "/p.csv"]) == 0
 
 
 def tell():
@@ -513,6 +515,8 @@ def test_a_session_reaches_nothing_but_its_files(tmp_path):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # skrub makes a folder there when it is imported.
+        "HOME": str(tmp_path),
     }
     done = subprocess.run(
         [sys.executable, "-c", SESSION, tmp_path],

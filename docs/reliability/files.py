@@ -69,7 +69,7 @@ def to_joblib(model: Any, path: Path, compress: Any = 0) -> None:
 
 
 def to_joblib_whole(model: Any, path: Path) -> None:
-    """What the command does."""
+    """With the checksums of xz, whole or not at all."""
     write_whole(path, lambda file: joblib.dump(model, file, compress=("xz", 1)))
 
 

@@ -18,11 +18,14 @@ PICTURES = {
     for page in sorted(DOCS.glob("*.md"))
 }
 # What the extra `docs` brings; the pictures need matplotlib.
-LIBRARIES = {"matplotlib", "numpy", "skreg", "sklearn", *sys.stdlib_module_names}
+LIBRARIES = {
+    *("matplotlib", "numpy", "pandas", "skreg", "sklearn"),
+    *sys.stdlib_module_names,
+}
 
 
 def test_there_are_examples_and_pictures():
-    assert len(EXAMPLES) >= 9
+    assert len(EXAMPLES) >= 10
     assert len(PICTURES["choosing"]) == 4
 
 

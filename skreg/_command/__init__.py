@@ -1,0 +1,1 @@
+"""The work of the command: the bundled data, training from a table, predictions."""

@@ -1,0 +1,101 @@
+"""Which columns say something, and what is a class."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skreg._command import tables
+
+RNG = np.random.default_rng(0)
+N = 200
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("x", range(N)),
+        ("x", range(N, 0, -1)),
+        ("x", RNG.permutation(N) + 5000),
+        ("x", [str(i) for i in range(N)]),
+        ("x", [None if i % 3 == 0 else i for i in range(N)]),
+        ("x", np.sort(RNG.integers(0, 10**9, N))),
+        ("customer_id", RNG.integers(0, 10**9, N)),
+        ("customerID", RNG.integers(0, 10**9, N)),
+        ("Serial", RNG.integers(0, 10**9, N)),
+        ("x", [f"A-{i:05}" for i in RNG.permutation(N)]),
+        ("x", [f"user{i}@example.org" for i in range(N)]),
+        ("x", [*"ab" * 4, *(f"k{i}" for i in range(N - 8))]),
+    ],
+)
+def test_identifiers(name, column):
+    assert tables.is_identifier(name, pd.Series(column), ".")
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        # As in a table of salaries, or of what colleges spend.
+        ("salary", RNG.integers(20_000, 200_000, N)),
+        ("id", RNG.integers(0, N, N)),
+        ("id", RNG.normal(size=N)),
+        ("x", np.sort(RNG.normal(size=N))),
+        ("x", RNG.choice(list("abc"), N)),
+        ("x", [f"call {i} about the bill" for i in range(N)]),
+        ("x", pd.date_range("2020", periods=N).astype(str)),
+        ("x", pd.date_range("2020", periods=N)),
+        ("x", pd.date_range("2020", periods=N).strftime("%d.%m.%Y")),
+        ("x", [f"{i}.{i % 7}" for i in range(N)]),
+        ("x", [True, False] * (N // 2)),
+        ("x", [None] * N),
+        ("x", [7, *[None] * (N - 1)]),
+        ("x", [1] * N),
+    ],
+)
+def test_no_identifiers(name, column):
+    assert not tables.is_identifier(name, pd.Series(column), ".")
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        ([" a", "a ", "b", None, ""], ["a", "a", "b"]),
+        (["1", "1.0", "True", "0", "false", " 1"], [1, 1, 1, 0, 0, 1]),
+        (["True", "false", "TRUE "], [True, False, True]),
+        ([True, None, False], [True, False]),
+        ([1.0, 2.0, np.nan], [1, 2]),
+        (["1.5", "2"], [1.5, 2.0]),
+        (["1", "x"], ["1", "x"]),
+        (["None", "NA"], ["None", "NA"]),
+        (pd.Categorical([3, 1, None, 3]), [3, 1, 3]),
+        (pd.array([1, None, 0], dtype="Int64"), [1, 0]),
+        (pd.array([True, None], dtype="boolean"), [True]),
+    ],
+)
+def test_classes(cells, labels):
+    found = tables.classes(pd.Series(cells), ".").tolist()
+    assert found == labels
+    assert list(map(type, found)) == list(map(type, labels))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [],
+        ["a"] * 50,
+        ["a"] * 50 + ["b"] * 3,
+        RNG.normal(size=N),
+        np.arange(N),
+        np.repeat(np.arange(101), 4),
+        [f"v{i}" for i in range(N)],
+    ],
+)
+def test_what_cannot_be_classes_is_refused(labels):
+    with pytest.raises(ValueError, match=r"the target 't' has \d+ different values"):
+        tables.check_classes(pd.Series(labels), "t")
+
+
+@pytest.mark.parametrize(
+    "labels", [["a"] * 50 + ["b"] * 4, [0, 1] * 4, np.repeat(np.arange(100), 4)]
+)
+def test_what_can_be_classes(labels):
+    tables.check_classes(pd.Series(labels), "t")
