@@ -17,7 +17,7 @@ from skreg.io import write_whole
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body {{ font: 1rem/1.5 sans-serif; max-width: 50rem; margin: auto; padding: 1rem }}
-img {{ max-width: 100% }} pre {{ overflow-x: auto }}</style>
+img {{ max-width: 100% }} pre {{ overflow-x: auto; font-size: .8rem }}</style>
 <h1>{title}</h1><pre>{text}</pre>
 <img alt="The search, losses, calibration, confusion matrix and permutation importance"
 src="data:image/png;base64,{picture}">"""
