@@ -58,6 +58,7 @@ _TABULAR = frozenset(
         "skrub.selectors._base.Cols",
         "datetime.timedelta",
         "datetime.timezone",
+        "zoneinfo.ZoneInfo",
         "numpy.dtype",
         "pandas.DatetimeTZDtype",
         "polars.datatypes.classes.Date",
@@ -132,7 +133,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> (loaded.predict_proba(X) == model.predict_proba(X)).all()
     np.True_
     """
-    skops_io = _import_skops()
+    skops_io = import_skops()
     path = Path(path)
     check_writable(path)
     try:
@@ -163,8 +164,9 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
 
     Nothing of a file is loaded that is damaged, or that names a type which is not
     trusted. Those of skreg, and those that skops trusts itself (scikit-learn's
-    estimators among them), are trusted; and so are those of skrub, scipy and Polars of
-    which :func:`skreg.tabular_pipeline` makes a pipeline by default.
+    estimators among them), are trusted; and so are those of skrub, scipy, pandas,
+    Polars and the standard library of which :func:`skreg.tabular_pipeline` makes a
+    pipeline by default.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
     FunctionTransformer(func=<function norm at ...>)
     >>> folder.cleanup()
     """
-    skops_io = _import_skops()
+    skops_io = import_skops()
     names = _names(_OURS) | _TABULAR | _names(trusted)
     data = _read(Path(path))
     try:
@@ -239,7 +241,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
         raise _unreadable(path, error) from error
 
 
-def _import_skops() -> Any:
+def import_skops() -> Any:
     try:
         import skops
         import skops.io

@@ -221,7 +221,7 @@ def test_without_skops(tmp_path, monkeypatch, model):
 @pytest.mark.parametrize("version", ["0.15.0", "0.16.dev0", "1.0rc1"])
 def test_versions_of_skops(version, monkeypatch):
     monkeypatch.setattr(skops, "__version__", version)
-    assert skreg.io._import_skops() is skops.io
+    assert skreg.io.import_skops() is skops.io
 
 
 # Damaged files -----------------------------------------------------------------------

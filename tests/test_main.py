@@ -19,11 +19,12 @@ import pytest
 from helpers import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from sklearn import ensemble
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
-    get_scorer,
     log_loss,
     roc_auc_score,
 )
@@ -38,8 +39,7 @@ import skreg.io
 SPECIES = np.array(["setosa", "versicolor", "virginica"])
 
 
-@pytest.fixture
-def quick(monkeypatch):
+def make_quick(monkeypatch):
     """A small search, little boosting and short trainings."""
     search = partial(
         skreg.RegularizedMLPClassifierCV,
@@ -51,9 +51,14 @@ def quick(monkeypatch):
         max_iter=30,
     )
     monkeypatch.setattr(skreg, "RegularizedMLPClassifierCV", search)
-    boosting = partial(command.HistGradientBoostingClassifier, max_iter=5)
-    monkeypatch.setattr(command, "HistGradientBoostingClassifier", boosting)
+    boosting = partial(ensemble.HistGradientBoostingClassifier, max_iter=5)
+    monkeypatch.setattr(ensemble, "HistGradientBoostingClassifier", boosting)
     monkeypatch.setitem(command.TRAINING, "max_iter", 30)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    make_quick(monkeypatch)
 
 
 def iris_table():
@@ -91,6 +96,25 @@ def iris(tmp_path, monkeypatch):
 TRAIN_IRIS = ["train", "iris.csv", "--target", "species", "--jobs", "1"]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The bytes of a model of iris, trained once."""
+    folder = tmp_path_factory.mktemp("trained")
+    iris_table().to_csv(folder / "iris.csv", index=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        make_quick(patched)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            assert command.main(TRAIN_IRIS) == 0
+    return (folder / "iris.skops").read_bytes()
+
+
+@pytest.fixture
+def model_file(iris, trained):
+    """The model beside its table."""
+    Path("iris.skops").write_bytes(trained)
+
+
 # Training and predicting -------------------------------------------------------------
 
 
@@ -113,8 +137,8 @@ def test_what_is_printed_of_a_training(iris, quick, capsys):
         assert re.search(rf"^ +{species}( +\d\.\d{{3}}){{3}} +1[23]$", out, re.M)
     assert re.search(r"^The search chose lambd=(0\.3|1), keep_prob=0\.9, ", out, re.M)
     assert out.endswith("Saved the model fitted to all 150 rows: m.skops\n")
-    assert "note: 'id' is left out: identifier (--keep 'id')" in err
-    assert "note: 'empty' is left out: no values (--keep 'empty')" in err
+    assert "note: 'id' is left out: identifier (--keep 'id' keeps it)\n" in err
+    assert "note: 'empty' is left out: no values\n" in err
     assert re.search(r"^Done \d+ of 4 fits, about \d+ s left$", err, re.M)
     assert "Warning" not in err
 
@@ -139,8 +163,7 @@ def test_the_scores_are_those_of_the_held_out_rows(iris, quick, capsys):
     assert network == pytest.approx(expected, abs=6e-4)
 
 
-def test_the_saved_model_is_a_pipeline_fitted_to_all_rows(iris, quick):
-    assert command.main(TRAIN_IRIS) == 0
+def test_the_saved_model_is_a_pipeline_fitted_to_all_rows(iris, model_file):
     model = skreg.io.load("iris.skops")
     scaler = (
         model[0].numeric_.transformers_[0][1][-1].named_transformers_["standardscaler"]
@@ -158,8 +181,7 @@ def test_the_saved_model_is_a_pipeline_fitted_to_all_rows(iris, quick):
 
 @pytest.mark.parametrize("out", [None, "o.csv", "o.parquet"])
 @pytest.mark.parametrize("probabilities", [[], ["--probabilities"]])
-def test_predictions(iris, quick, out, probabilities, capsys):
-    assert command.main(TRAIN_IRIS) == 0
+def test_predictions(iris, model_file, out, probabilities, capsys):
     rows = iris.sample(frac=1, random_state=1).drop(columns=["species", "empty"])
     rows[rows.columns[::-1]].to_csv("rows.csv", index=False, sep=";")
     capsys.readouterr()
@@ -182,8 +204,9 @@ def test_predictions(iris, quick, out, probabilities, capsys):
 
 
 @pytest.mark.parametrize("out", [[], ["--out", "o.csv"]])
-def test_predictions_are_judged_where_the_classes_are_known(iris, quick, out, capsys):
-    assert command.main(TRAIN_IRIS) == 0
+def test_predictions_are_judged_where_the_classes_are_known(
+    iris, model_file, out, capsys
+):
     iris.loc[:9, "species"] = ["", "NA", "rose", "lily", "tulip"] * 2
     iris.to_csv("rows.csv", index=False)
     capsys.readouterr()
@@ -211,6 +234,23 @@ def test_a_class_of_another_type_is_judged_too(tmp_path, monkeypatch, quick, cap
         assert "80 of 80 rows are of a class" in capsys.readouterr().err
 
 
+def test_the_decimal_point_of_new_rows_may_be_given(iris, model_file, capsys):
+    args = ["predict", "iris.skops", "rows.csv"]
+    iris.to_csv("rows.csv", index=False)
+    capsys.readouterr()
+    assert command.main(args) == 0
+    expected = capsys.readouterr().out
+    # Three decimals with a comma could be thousands as well.
+    names = ["s length", "s width", "p length", "w"]
+    written = iris.copy()
+    for name in names:
+        written[name] = [f"{x:.3f}".replace(".", ",") for x in iris[name]]
+    written = written.replace("nan", None)
+    written.to_csv("rows.csv", index=False, sep=";")
+    assert command.main([*args, "--decimal", ","]) == 0
+    assert capsys.readouterr().out == expected
+
+
 def test_columns_are_dropped_and_kept(iris, quick, capsys):
     options = ["--drop", "colour", "w", "--drop", "empty", "--keep", "id"]
     assert command.main([*TRAIN_IRIS, *options]) == 0
@@ -223,7 +263,7 @@ def test_the_options_reach_the_search(iris, monkeypatch, capsys):
     asked = []
 
     def fit(self, X, y):
-        asked.append((self.n_jobs, str(self.scoring), self.random_state))
+        asked.append((self.n_jobs, self.scoring, self.random_state))
         raise ValueError("enough")
 
     monkeypatch.setattr(skreg.RegularizedMLPClassifierCV, "fit", fit)
@@ -231,9 +271,8 @@ def test_the_options_reach_the_search(iris, monkeypatch, capsys):
     options = ["--jobs", "3", "--scoring", "neg_log_loss", "--seed", "7"]
     assert command.main([*args, *options]) == 2
     assert command.main(args) == 2
-    scorer = str(get_scorer("neg_log_loss"))
-    assert asked == [(3, scorer, 7), (min(5, joblib.cpu_count()), "auto", 0)]
-    assert capsys.readouterr().err.endswith("skreg: error: enough\n")
+    assert asked == [(3, "neg_log_loss", 7), (min(5, joblib.cpu_count()), "auto", 0)]
+    assert capsys.readouterr().err.endswith("skreg: error: iris.csv: enough\n")
 
 
 def test_the_seed_is_that_of_splits_and_networks(iris, quick, capsys):
@@ -249,8 +288,7 @@ def test_the_seed_is_that_of_splits_and_networks(iris, quick, capsys):
 
 
 @pytest.mark.parametrize("way", ["cut", "bit", "csv", "pickle", "network", "newer"])
-def test_files_that_are_no_whole_models_are_refused(iris, quick, way, capsys):
-    assert command.main(TRAIN_IRIS) == 0
+def test_files_that_are_no_whole_models_are_refused(iris, model_file, way, capsys):
     data, words = Path("iris.skops").read_bytes(), "damaged"
     if way == "cut":
         data = data[:-100]
@@ -291,13 +329,12 @@ def test_an_interrupted_write_leaves_the_old_model(iris, quick, monkeypatch, cap
 
     monkeypatch.setattr(os, "replace", fail)
     assert command.main(TRAIN_IRIS) == 2
-    assert capsys.readouterr().err.endswith("error: Invalid cross-device link\n")
+    assert capsys.readouterr().err.endswith(": Invalid cross-device link\n")
     assert Path("iris.skops").read_bytes() == b"the old model"
     assert sorted(os.listdir()) == ["iris.csv", "iris.skops"]
 
 
-def test_odd_cells_in_new_rows_are_refused_by_name(iris, quick, capsys):
-    assert command.main(TRAIN_IRIS) == 0
+def test_odd_cells_in_new_rows_are_refused_by_name(iris, model_file, capsys):
     capsys.readouterr()
     iris.astype({"w": object}).assign(w="wide").to_csv("rows.csv", index=False)
     assert command.main(["predict", "iris.skops", "rows.csv"]) == 2
@@ -307,14 +344,46 @@ def test_odd_cells_in_new_rows_are_refused_by_name(iris, quick, capsys):
     assert_one_error(capsys, "lacks columns", "'w'", "'colour'")
 
 
+@pytest.mark.parametrize("row", range(5))
+def test_an_odd_cell_may_be_in_any_row(iris, quick, row, capsys):
+    # Among those held out as well, which a model of the others has not seen.
+    table = iris.astype({"w": object})
+    table.loc[row::20, "w"] = [f"ca. {i}" for i in range(len(table.loc[row::20]))]
+    table.loc[:1, "species"] = None
+    table.to_csv("iris.csv", index=False)
+    assert command.main(TRAIN_IRIS) == 0
+    first = f"'ca. 0' in row {row}" if row > 1 else f"'ca. 1' in row {row + 20}"
+    odd = f"'w' holds numbers, but for {first} (counted from 0"
+    assert odd in capsys.readouterr().err
+
+
 # The report --------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_report(iris, quick, capsys):
-    iris = iris.rename(columns={"w": "<script>w</script>"})
+def test_the_report(iris, quick, monkeypatch, capsys):
+    drawn = []
+    save = Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        drawn.extend(figure.axes)
+        return save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    iris = iris.rename(columns={"w": "<script>w</script>", "p length": "$}$ $^_"})
+    iris["species"] = iris["species"].replace("setosa", "$}$ <b>")
     iris.to_csv("iris.csv", index=False)
     assert command.main([*TRAIN_IRIS, "--report", "r.html"]) == 0
+    search, loss, calibration, confusion, importance, *bars = drawn
+    assert search.get_ylabel() == "lambd"
+    assert loss.get_xlabel() == "epoch"
+    names = [text.get_text() for text in calibration.get_legend().get_texts()]
+    assert set(names) > {"$}$ <b>", "versicolor", "virginica"}
+    counts = [int(text.get_text()) for text in confusion.texts]
+    assert sum(counts) == 38
+    labels = {text.get_text() for text in importance.get_yticklabels()}
+    assert labels == {"s length", "s width", "$}$ $^_", "<script>w</script>", "colour"}
+    assert len(bars) == 2
     out = capsys.readouterr().out
     page = Path("r.html").read_text(encoding="utf-8")
     # It asks nobody for anything, and names of columns are no markup.
@@ -407,8 +476,11 @@ WIDE = ",".join(f"c{i}" for i in range(12)) + "\n" + ",".join("1" * 12) + "\n"
         (FLOATS, ["'y' has 40 different values", "in 1 rows", "classes are few"]),
         ("x,y\n" + "1,0.5\n2,2.25\n", ["'y' has 2 different values", "in 1 rows"]),
         (PRICES, ["'y' has 40 different values", "classes are few"]),
-        ("y\n" + "a\nb\n" * 10, ["table.csv has only 'y'"]),
-        ("x,y\n" + "NA,a\n,b\n" * 10, ["table.csv has only 'y'"]),
+        ("y\n" + "a\nb\n" * 10, ["table.csv: no column beside 'y' says anything"]),
+        (
+            "x,y\n" + "NA,a\n,b\n" * 10,
+            ["table.csv: no column beside 'y' says anything"],
+        ),
         (ABC + "3,rare\n" * 3, ["'rare' in 3 rows"]),
         (b"x,y\n\x81\x8d,a\n", ["table.csv", "--encoding"]),
         (ABC.encode("utf-16-le"), [r"no column 'y'; there are 'x\x00'"]),
@@ -459,7 +531,7 @@ def test_files_that_are_not_what_their_names_say(tmp_path, capsys, name, data):
 def test_a_missing_table_a_folder_and_a_device(tmp_path, capsys):
     for path in str(tmp_path / "none.csv"), str(tmp_path / "none.parquet"):
         assert command.main(["train", path, "--target", "y"]) == 2
-        assert_one_error(capsys, f"{path} cannot be read")
+        assert_one_error(capsys, f"error: {path}: ")
     # The second never ends.
     for path in str(tmp_path), "/dev/zero":
         assert command.main(["train", path, "--target", "y"]) == 2
@@ -563,8 +635,7 @@ def test_an_unwritable_file_is_found_before_the_search(
 
 
 @pytest.mark.parametrize("out", ["iris.skops", "iris.csv"])
-def test_predictions_replace_neither_model_nor_table(iris, quick, out, capsys):
-    assert command.main(TRAIN_IRIS) == 0
+def test_predictions_replace_neither_model_nor_table(iris, model_file, out, capsys):
     before = Path(out).read_bytes()
     capsys.readouterr()
     assert command.main(["predict", "iris.skops", "iris.csv", "--out", out]) == 2
@@ -611,11 +682,10 @@ def test_values_that_cannot_be(iris, quick, option, value, word, capsys):
 @pytest.mark.parametrize("missing", ["pandas", "skrub", "skops", "matplotlib"])
 def test_without_an_extra(iris, monkeypatch, capsys, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    extra = "plot" if missing == "matplotlib" else "table"
+    extra = {"matplotlib": "plot", "skops": "persistence"}.get(missing, "table")
     assert command.main([*TRAIN_IRIS, "--report", "r.html"]) == 2
     assert_one_error(capsys, missing, f'pip install "skreg[{extra}]"')
     if missing != "matplotlib":
-        extra = "persistence" if missing == "skops" else "table"
         assert command.main(["predict", "m.skops", "iris.csv"]) == 2
         assert_one_error(capsys, missing, f'pip install "skreg[{extra}]"')
 
@@ -680,6 +750,6 @@ def test_the_programs_status(tmp_path):
     done = run_python(*args, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "skreg: error: none.csv cannot be read: No such file or directory: 'none.csv'\n"
+        "skreg: error: none.csv: No such file or directory: 'none.csv'\n"
     )
     assert done.stdout == ""

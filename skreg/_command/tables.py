@@ -10,6 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ ENCODINGS, SEPARATORS = ("utf-8-sig", "utf-16", "cp1252"), ",;\t|"
 # skrub takes minutes for more columns. Of a class one row is held out, and the others
 # are for two folds at least.
 MOST_COLUMNS, MOST_CLASSES, LEAST_ROWS = 5_000, 100, 4
-IDENTIFIER = r"(^|[\W_])(?i:id|uuid|key|index|idx|nr|no|number|serial)$|[a-z]I[dD]$"
+IDENTIFIER = r"^Unnamed: 0$|[a-z]I[dD]$|(^|[\W_])(?i:id|key|index|idx|nr|no|number)$"
+# Neither codes such as 007 nor what float64 rounds.
+NUMBER = r"(?i)true|false|[+-]?(0|[1-9]\d{0,14})([.,]\d+)?"
 
 
 def read(path: Path, names: Collection[Any], sep: str | None, encoding: Any) -> Any:
@@ -31,11 +34,6 @@ def read(path: Path, names: Collection[Any], sep: str | None, encoding: Any) -> 
     """
     import pandas as pd
 
-    if path.exists() and not (path.is_file() or path.is_fifo()):
-        raise ValueError("neither a file nor a pipe")
-    if path.suffix.lower() in {".parquet", ".pq"}:
-        frame = pd.read_parquet(path).reset_index(drop=True)
-        return frame.set_axis([str(name) for name in frame], axis="columns")
     # A pipe can be read only once.
     data = path.read_bytes() if path.is_fifo() else None
 
@@ -43,14 +41,18 @@ def read(path: Path, names: Collection[Any], sep: str | None, encoding: Any) -> 
         source = path if data is None else io.BytesIO(data)
         return pd.read_csv(source, dtype=str, skipinitialspace=True, **how)
 
+    if path.exists() and not (path.is_file() or path.is_fifo()):
+        raise ValueError("neither a file nor a pipe")
+    if path.suffix.lower() in {".parquet", ".pq"}:
+        frame = pd.read_parquet(path)
+        frame = frame.reset_index(drop=frame.index.names == [None])
+        return frame.set_axis([str(name) for name in frame], axis="columns")
     for each in [encoding] if encoding else ENCODINGS:
         if each == "cp1252":
-            warnings.warn("the table is no UTF-8, and is read as cp1252", stacklevel=1)
-        try:
+            warnings.warn("it is no UTF-8, and is read as cp1252", stacklevel=1)
+        with suppress(UnicodeError):
             return _parsed(partial(parse, encoding=each), names, sep)
-        except UnicodeError as error:
-            reason = error
-    raise ValueError(f"{reason}; give another --encoding")
+    raise ValueError("it is text in another encoding; give --encoding")
 
 
 def _parsed(parse: Callable[..., Any], names: Collection[Any], sep: str | None) -> Any:
@@ -82,44 +84,50 @@ def _parsed(parse: Callable[..., Any], names: Collection[Any], sep: str | None) 
     return frame
 
 
-def is_identifier(name: str, column: Any, decimal: str) -> bool:
+def is_identifier(name: str, column: Any) -> bool:
     """Whether the column only tells the rows apart: single words, or integers.
 
-    Integers that are measured may all differ as well. But they are spread out, in no
-    order, and have other names.
+    Integers that are measured may all differ as well. But they are spread out, and have
+    other names.
     """
-    _, skrub = cells.libraries()
-
     text = column.dropna().astype(str)
     if text.nunique() < max(2, 0.95 * len(text)):
         return False
-    numbers, odd = cells.read_numbers(text, decimal)
-    if not cells.are_numbers(numbers, odd):
-        words = text.str.contains(r"\s").mean() < 0.5
-        return bool(words and cells.is_text(skrub.to_datetime(text)))
-    numbers = numbers.dropna()
-    counted = numbers.max() - numbers.min() < 10 * len(numbers)
-    ordered = numbers.is_monotonic_increasing or numbers.is_monotonic_decreasing
-    telling = counted or ordered or re.search(IDENTIFIER, name)
-    return bool(telling and (numbers % 1 == 0).all())
+    for decimal in ".,":
+        numbers, odd = cells.read_numbers(text, decimal)
+        if cells.are_numbers(numbers, odd):
+            spread = (numbers.max() - numbers.min()) / len(numbers)
+            counted = spread < 2 or (spread < 10 and numbers.is_monotonic_increasing)
+            whole = (numbers.dropna() % 1 == 0).all()
+            return bool(whole and (counted or re.search(IDENTIFIER, name)))
+    # Dates and times differ as well.
+    words = ~(text.str.contains(r"\s") | text.str.match(r"\d+[-./:]\d"))
+    return bool(words.mean() > 0.5 and text.str.len().median() < 40)
 
 
-def classes(column: Any, decimal: str) -> Any:
-    """The classes of the rows that have one: bools, numbers or words."""
+def classes(column: Any, known: Any = None) -> Any:
+    """The classes of the rows that have one: words, integers or bools.
+
+    What they are is as in ``known``, the classes of a model, or as all of them look.
+    """
     words = column.dropna().astype(str).str.strip().replace("", None).dropna()
-    numbers, _ = cells.read_numbers(words, decimal)
-    if words.str.lower().isin(["true", "false"]).all():
-        return numbers == 1
-    if numbers.isna().any():
+    if (
+        not words.str.fullmatch(NUMBER).all()
+        if known is None
+        else known.dtype.kind == "U"
+    ):
         return words
-    return numbers.astype("int64") if (numbers % 1 == 0).all() else numbers
+    numbers = cells.read_numbers(words, ".")[0].dropna()
+    if known is None and words.str.fullmatch("(?i:true|false)").all():
+        return numbers == 1
+    return numbers.astype("int64") if (numbers % 1 == 0).all() else words
 
 
 def check_classes(labels: Any, target: str) -> None:
     """Refuse a target that is continuous, or whose classes have too few rows."""
     counts = labels.value_counts()
     if not 2 <= len(counts) <= MOST_CLASSES or counts.iloc[-1] < LEAST_ROWS:
-        rarest = "".join(f", {k!r} in {n} rows" for k, n in counts[-1:].items())
+        rarest = "".join(f", {k!r} in {n} rows" for k, n in counts.iloc[-1:].items())
         raise ValueError(
             f"the target {target!r} has {len(counts)} different values{rarest}; "
             f"classes are few, 2 to {MOST_CLASSES}, and have {LEAST_ROWS} rows or more"

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import clone
@@ -496,7 +497,9 @@ n_iter_no_change, averaging, max_fun
         }
         stacks = self._stacks(len(grid), at_once, len(splits))
         jobs = list(product(stacks, range(len(splits))))
-        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+        as_they_come = get_active_backend()[0].supports_return_generator
+        return_as = "generator" if as_they_come else "list"
+        found = Parallel(n_jobs=self.n_jobs, return_as=return_as)(
             delayed(candidates.fit_and_score)(
                 split=splits[split],
                 arguments=[arguments[candidate, split] for candidate in stack],

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ _MAY_HAVE_PARTS = "object", "complex", "list", "array", "fixed_size", "struct", 
 _ARROW_TIMES = "timestamp[", "date32[", "date64[", "duration["
 # A column of numbers may have so large a part of other cells.
 _FEW = 0.1
+# What may stand around a number, with blanks of all kinds and before it a sign or a
+# parenthesis, which means minus; and the minus of typesetters.
+_UNITS, _MINUS = r"^([+-]?\(?)[\s$€£¥]+|[\s$€£¥%]+(?=\)?$)", 0x2212
 # What stands where a number is missing.
 _NOTHING = r"|\W+|n[/.]?a\.?|#n/a|<na>|nan|null|none|missing|unknown"
 
@@ -67,9 +71,11 @@ def shown(column: Any, odd: Any) -> str:
     """The first of the odd cells, where it is, and how many there are."""
     row = int(odd.argmax())
     cell = repr(column.to_list()[row])
+    label = column.index[row] if hasattr(column, "index") else row
+    counted = "counted from 0" if isinstance(label, Integral) else "of the index"
     return (
-        f"{cell if len(cell) < 100 else cell[:100] + '...'} in row {row} (counted from "
-        f"0; {int(odd.sum())} such in all)"
+        f"{cell if len(cell) < 100 else cell[:100] + '...'} in row {label} ({counted}; "
+        f"{int(odd.sum())} such in all)"
     )
 
 
@@ -87,10 +93,11 @@ class TextNumbers:
 
     Attributes
     ----------
-    decimal_ : {'.', ','}
-        The decimal point.
+    decimals_ : dict of str to {'.', ','}
+        The columns of numbers, as text or not, and the decimal point of each: that of
+        the frame, or the other where it is the only one that fits.
     odd_cells_ : dict of str to list of str
-        The columns of numbers, as text or not, and what cells of each were none.
+        What cells of these columns were no numbers.
     """
 
     def __init__(self, decimal: str | None) -> None:
@@ -99,33 +106,46 @@ class TextNumbers:
     def fit_transform(self, X: Any) -> tuple[Any, list[str]]:
         """The frame with numbers, and what to say of columns with odd cells."""
         columns, said, made = texts(X, X.columns), [], {}
-        self.decimal_ = self.decimal or decimal_of(columns)
-        self.odd_cells_: dict[str, list[str]] = {
-            name: [] for name in X.columns if _holds_numbers(X[name])
-        }
+        first = self.decimal or decimal_of(columns)
+        numeric = [name for name in X.columns if _holds_numbers(X[name])]
+        self.decimals_, self.odd_cells_ = dict.fromkeys(numeric, first), {}
         for name, text in columns.items():
-            numbers, odd = read_numbers(text, self.decimal_)
-            if are_numbers(numbers, odd):
-                made[name], self.odd_cells_[name] = numbers, sorted(set(text[odd]))
-                if odd.any():
-                    said.append(
-                        f"Column {name!r} holds numbers, but for {shown(text, odd)}, "
-                        "which counts as missing."
-                    )
-        return _with_columns(X, made), said
+            for decimal in dict.fromkeys(self.decimal or first + ".,"):
+                numbers, odd = read_numbers(text, decimal)
+                if are_numbers(numbers, odd):
+                    made[name], self.decimals_[name] = numbers, decimal
+                    self.odd_cells_[name] = sorted(set(map(str, text[odd])))
+                    said += _odd_text(name, text, odd)
+                    break
+        return self._with(X, made), said
 
-    def transform(self, X: Any) -> Any:
-        """The frame with numbers in the columns that had them before."""
-        made = {}
-        for name, text in texts(X, self.odd_cells_).items():
-            made[name], odd = read_numbers(text, self.decimal_)
-            odd = odd & ~text.isin(self.odd_cells_[name]).to_numpy()
-            if odd.any():
+    def transform(self, X: Any) -> tuple[Any, list[str]]:
+        """The frame as :meth:`fit_transform` would make it, and what to say of it."""
+        said, made = [], {}
+        for name, text in texts(X, self.decimals_).items():
+            made[name], odd = read_numbers(text, self.decimals_[name])
+            odd = odd & ~text.isin(self.odd_cells_.get(name, [])).to_numpy()
+            if odd.any() and not are_numbers(made[name], odd):
                 raise ValueError(
                     f"Column {name!r} held numbers when the model was fitted, and now "
                     f"has {shown(text, odd)}. Correct it, or make it missing (None)."
                 )
-        return _with_columns(X, made)
+            said += _odd_text(name, text, odd)
+        return self._with(X, made), said
+
+    def _with(self, X: Any, made: dict[str, Any]) -> Any:
+        words = [name for name in X.columns if name not in self.decimals_]
+        return _with_words(_with_numbers(X, made), words)
+
+
+def _odd_text(name: str, text: Any, odd: Any) -> list[str]:
+    """What to say of the odd cells of a column, if there are any."""
+    if not odd.any():
+        return []
+    return [
+        f"Column {name!r} holds numbers, but for {shown(text, odd)}, which counts as "
+        "missing."
+    ]
 
 
 def is_text(column: Any) -> bool:
@@ -136,21 +156,25 @@ def is_text(column: Any) -> bool:
 
 
 def texts(X: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the columns that are text, as Series without blanks around the cells."""
+    """Those of the columns with text, as Series without blanks around the cells.
+
+    Among the text may be numbers, as in what comes from a spreadsheet.
+    """
     import pandas as pd
 
-    columns = {name: X[name] for name in names}
-    if hasattr(X, "get_columns"):
-        columns = {
-            name: pd.Series(column.to_list(), dtype=object)
-            for name, column in columns.items()
-            if str(column.dtype) == "String"
-        }
-    return {
-        name: column.astype(object).str.strip()
-        for name, column in columns.items()
-        if is_text(column)
-    }
+    found = {}
+    for name in names:
+        column = X[name]
+        if hasattr(X, "get_columns"):
+            text = str(column.dtype) == "String"
+            column = pd.Series(column.to_list() if text else [], dtype=object)
+        if is_text(column):
+            found[name] = column.astype(object).str.strip()
+        elif pd.api.types.infer_dtype(column, skipna=True).startswith("mixed"):
+            cells = column.map(lambda x: x.strip() if isinstance(x, str) else x)
+            if all(isinstance(cell, str | Number) for cell in cells.dropna()):
+                found[name] = cells
+    return found
 
 
 def read_numbers(text: Any, decimal: str) -> tuple[Any, Any]:
@@ -160,9 +184,14 @@ def read_numbers(text: Any, decimal: str) -> tuple[Any, Any]:
     other = "." if decimal == "," else ","
     # Between digits, before three of them, and after neither a leading 0 nor four.
     group = rf"(?<=\d)(?<!^0)(?<!^[+-]0)(?<!\d{{4}})[\s'\u2019{other}](?=\d{{3}}(?!\d))"
-    plain = text.str.lower().str.strip("$€£% ").str.replace(group, "", regex=True)
+    plain = text.str.lower().str.translate({_MINUS: "-"})
+    plain = plain.str.replace(_UNITS, r"\1", regex=True)
+    plain = plain.str.replace(r"^\((.*)\)$", r"-\1", regex=True)
+    plain = plain.str.replace(group, "", regex=True)
     plain = plain.str.translate({ord("."): "_", ord(decimal): "."})
     plain = plain.replace({"true": "1", "false": "0"})
+    # A cell that is no text has no .str.
+    plain = plain.where(plain.notna(), text)
     numbers = pd.to_numeric(plain, errors="coerce").astype(float)
     numbers = numbers.where(numbers.abs() < np.inf)
     nothing = text.str.fullmatch(_NOTHING, flags=re.IGNORECASE).eq(True)
@@ -195,14 +224,39 @@ def _holds_numbers(column: Any) -> bool:
     return kind in {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 
 
-def _with_columns(X: Any, made: dict[str, Any]) -> Any:
-    if not hasattr(X, "get_columns"):
-        return X.assign(**made)
-    # Polars tells NaN and missing apart.
-    return X.with_columns(
-        type(X[name])(name, numbers.to_numpy(), nan_to_null=True)
-        for name, numbers in made.items()
-    )
+def _with_numbers(X: Any, made: dict[str, Any]) -> Any:
+    if hasattr(X, "get_columns"):
+        # Polars tells NaN and missing apart.
+        return X.with_columns(
+            type(X[name])(name, numbers.to_numpy(), nan_to_null=True)
+            for name, numbers in made.items()
+        )
+    X = X.copy(deep=False)
+    for name, numbers in made.items():
+        X[name] = numbers
+    return X
+
+
+def _with_words(X: Any, names: list[str]) -> Any:
+    """The same words in these columns, however they came.
+
+    Blanks around them go, and so do the decimal points of whole numbers: where a cell
+    is missing, pandas reads these as floats.
+    """
+    if hasattr(X, "get_columns"):
+        columns = [X[name] for name in names]
+        text = [each for each in columns if str(each.dtype) == "String"]
+        floats = [each for each in columns if each.dtype.is_float()]
+        whole = [each for each in floats if (each.drop_nulls() % 1 == 0).all()]
+        stripped = [each.str.strip_chars() for each in text]
+        return X.with_columns(stripped + [each.cast(int) for each in whole])
+    for name in names:
+        column = X[name]
+        if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
+            X[name] = column.astype("Int64")
+        elif column.dtype.name != "category" and is_text(column):
+            X[name] = column.str.strip()
+    return X
 
 
 def listed(names: Any) -> str:

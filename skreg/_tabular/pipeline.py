@@ -249,7 +249,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         """
         _, skrub = libraries()
 
-        if self.decimal not in {None, ".", ","}:
+        if self.decimal not in (None, ".", ","):
             raise ValueError(f"decimal={self.decimal!r} must be '.', ',' or None.")
         cells = TextNumbers(self.decimal)
         X, odd_cells = cells.fit_transform(checked(X))
@@ -329,7 +329,9 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                 f"ignored: {listed(further)}. Leave them out.",
                 stacklevel=2,
             )
-        X = self.cells_.transform(X[names])
+        X, odd_cells = self.cells_.transform(X[names])
+        if odd_cells:
+            advise(" ".join(odd_cells), FitAdviceWarning)
         if self.library_ == "polars":
             # A column without values has any type, and skrub wants text or dates.
             X = X.cast(

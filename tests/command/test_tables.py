@@ -18,17 +18,17 @@ N = 200
         ("x", RNG.permutation(N) + 5000),
         ("x", [str(i) for i in range(N)]),
         ("x", [None if i % 3 == 0 else i for i in range(N)]),
-        ("x", np.sort(RNG.integers(0, 10**9, N))),
+        ("x", np.sort(RNG.choice(6 * N, N, replace=False))),
         ("customer_id", RNG.integers(0, 10**9, N)),
         ("customerID", RNG.integers(0, 10**9, N)),
-        ("Serial", RNG.integers(0, 10**9, N)),
         ("x", [f"A-{i:05}" for i in RNG.permutation(N)]),
         ("x", [f"user{i}@example.org" for i in range(N)]),
         ("x", [*"ab" * 4, *(f"k{i}" for i in range(N - 8))]),
+        ("Unnamed: 0", RNG.integers(0, 10**9, N)),
     ],
 )
 def test_identifiers(name, column):
-    assert tables.is_identifier(name, pd.Series(column), ".")
+    assert tables.is_identifier(name, pd.Series(column))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,12 @@ def test_identifiers(name, column):
     [
         # As in a table of salaries, or of what colleges spend.
         ("salary", RNG.integers(20_000, 200_000, N)),
+        ("salary", np.sort(RNG.integers(20_000, 200_000, N))),
+        ("x", RNG.choice(400, 40, replace=False)),
+        ("x", ["unknown", *pd.date_range("2020", periods=N).astype(str)]),
+        ("x", [f"{8 + i % 12}:{i % 60:02}:{i % 7}" for i in range(N)]),
+        ("x", ["(1,234.50)", *(f"-${i * 1.37:.2f}" for i in range(N))]),
+        ("x", [f"{i * 1.37:.2f}".replace(".", ",") for i in range(N)]),
         ("id", RNG.integers(0, N, N)),
         ("id", RNG.normal(size=N)),
         ("x", np.sort(RNG.normal(size=N))),
@@ -46,13 +52,14 @@ def test_identifiers(name, column):
         ("x", pd.date_range("2020", periods=N).strftime("%d.%m.%Y")),
         ("x", [f"{i}.{i % 7}" for i in range(N)]),
         ("x", [True, False] * (N // 2)),
+        ("x", [f"{'很好' * 30}{i}" for i in range(N)]),
         ("x", [None] * N),
         ("x", [7, *[None] * (N - 1)]),
         ("x", [1] * N),
     ],
 )
 def test_no_identifiers(name, column):
-    assert not tables.is_identifier(name, pd.Series(column), ".")
+    assert not tables.is_identifier(name, pd.Series(column))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +70,12 @@ def test_no_identifiers(name, column):
         (["True", "false", "TRUE "], [True, False, True]),
         ([True, None, False], [True, False]),
         ([1.0, 2.0, np.nan], [1, 2]),
-        (["1.5", "2"], [1.5, 2.0]),
+        (["1.5", "2"], ["1.5", "2"]),
+        ([1.5, 2.5, 1.0], ["1.5", "2.5", "1.0"]),
         (["1", "x"], ["1", "x"]),
+        (["007", "008"], ["007", "008"]),
+        (["10%", "20%"], ["10%", "20%"]),
+        (["1" + "0" * 19, "2" + "0" * 19], ["1" + "0" * 19, "2" + "0" * 19]),
         (["None", "NA"], ["None", "NA"]),
         (pd.Categorical([3, 1, None, 3]), [3, 1, 3]),
         (pd.array([1, None, 0], dtype="Int64"), [1, 0]),
@@ -72,9 +83,23 @@ def test_no_identifiers(name, column):
     ],
 )
 def test_classes(cells, labels):
-    found = tables.classes(pd.Series(cells), ".").tolist()
+    found = tables.classes(pd.Series(cells)).tolist()
     assert found == labels
     assert list(map(type, found)) == list(map(type, labels))
+
+
+@pytest.mark.parametrize(
+    ("cells", "known", "labels"),
+    [
+        (["1", "2", ""], ["1", "2", "x"], ["1", "2"]),
+        (["0", "1.0", "?"], [0, 1], [0, 1]),
+        ([True, False], [0, 1], [1, 0]),
+        ([1.0, 0.0, None], [False, True], [1, 0]),
+    ],
+)
+def test_classes_as_a_model_knows_them(cells, known, labels):
+    found = tables.classes(pd.Series(cells), np.array(known)).tolist()
+    assert found == labels
 
 
 @pytest.mark.parametrize(

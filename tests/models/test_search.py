@@ -2329,3 +2329,12 @@ def test_memory_for_validation_rows_is_bounded():
     # In one piece it would be five times as much.
     assert 5 * WORKSPACE_BYTES < 80 * 8 * (2 * 60 + 3) * 1200
     assert peak < WORKSPACE_BYTES + 1.5 * STACK_BYTES
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_backends_that_give_results_at_the_end(verbose):
+    X, y, _ = table()
+    expected = search().fit(X, y).cv_results_["mean_test_score"]
+    with parallel_config("multiprocessing", n_jobs=2):
+        found = search(verbose=verbose).fit(X, y).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(found, expected)

@@ -480,6 +480,25 @@ def test_an_encoder_of_the_target_does_not_see_the_rows_own_labels():
     assert abs(cross_val_score(other, X, labels, cv=4).mean() - 0.5) < 0.15
 
 
+@every_library
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Madrid", "+05:30"])
+def test_files_of_dates_with_time_zones(library, zone, tmp_path):
+    times = pd.date_range("2020", periods=N, freq="7h")
+    if library == "pandas":
+        X = pd.DataFrame({"at": times.tz_localize("UTC").tz_convert(zone)})
+    elif zone == "+05:30":
+        pytest.skip("Polars has zones with names alone")
+    else:
+        X = pl.DataFrame({"at": times.to_list()})
+        X = X.with_columns(
+            pl.col("at").dt.replace_time_zone(zone, ambiguous="earliest")
+        )
+    model = tabular_pipeline(small()).fit(X, y)
+    skreg.io.dump(model, tmp_path / "m.skops")
+    loaded = skreg.io.load(tmp_path / "m.skops")
+    assert (loaded.predict_proba(X) == model.predict_proba(X)).all()
+
+
 # Frames that differ from that of the fit ---------------------------------------------
 
 
