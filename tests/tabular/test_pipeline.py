@@ -614,7 +614,11 @@ NOTHING = {
 
 @pytest.mark.parametrize(
     ("library", "dtype"),
-    [(library, dtype) for library, dtypes in NOTHING.items() for dtype in dtypes],
+    [
+        pytest.param(library, dtype, marks=pytest.mark.slow if i else ())
+        for library, dtypes in NOTHING.items()
+        for i, dtype in enumerate(dtypes)
+    ],
 )
 def test_any_column_may_be_missing_altogether(library, dtype, fitted):
     X = FRAMES[library]()[:2]
