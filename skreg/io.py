@@ -61,14 +61,16 @@ _TABULAR = frozenset(
         "zoneinfo.ZoneInfo",
         "numpy.dtype",
         "pandas.DatetimeTZDtype",
+        "pandas.core.dtypes.dtypes.DatetimeTZDtype",
         "polars.datatypes.classes.Date",
         "polars.datatypes.classes.Datetime",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
     }
 )
-# In older versions a file can reach more than the types that are trusted in it.
-_OLDEST_SKOPS = (0, 15)
+# In older ones a file can reach more than the types that are trusted in it, and 0.15
+# does not read the time zones that it writes.
+_OLDEST_SKOPS = (0, 16)
 
 
 def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -98,7 +100,7 @@ def dump(estimator: Any, path: str | os.PathLike[str]) -> None:
     OSError
         If it cannot be written, as on a full disk. A file that was there stays.
     ImportError
-        If skops is missing, or is older than 0.15.
+        If skops is missing, or is older than 0.16.
 
     See Also
     --------
@@ -194,7 +196,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
     OSError
         If there is no such file, or it may not be read.
     ImportError
-        If skops is missing, or is older than 0.15.
+        If skops is missing, or is older than 0.16.
 
     See Also
     --------
@@ -252,8 +254,9 @@ def import_skops() -> Any:
     version = tuple(map(int, re.findall(r"\d+", skops.__version__)[:2]))
     if version < _OLDEST_SKOPS:
         raise ImportError(
-            f"skreg.io needs skops 0.15 or newer, and {skops.__version__} is here: "
-            "older versions load more than they were told to trust. "
+            f"skreg.io needs skops 0.16 or newer, and {skops.__version__} is here: "
+            "older versions load more than they were told to trust, or not all that "
+            "they wrote. "
             'pip install -U "skreg[persistence]"'
         )
     return skops.io

@@ -207,9 +207,9 @@ def test_a_model_of_a_later_format_says_what_to_do(tmp_path, monkeypatch):
 
 def test_without_skops(tmp_path, monkeypatch, model):
     path = tmp_path / "m.skops"
-    monkeypatch.setattr(skops, "__version__", "0.14.2")
+    monkeypatch.setattr(skops, "__version__", "0.15.1")
     for call in (lambda: skreg.io.dump(model, path), lambda: skreg.io.load(path)):
-        with pytest.raises(ImportError, match=r"needs skops 0\.15 or newer, and 0\.14"):
+        with pytest.raises(ImportError, match=r"needs skops 0\.16 or newer, and 0\.15"):
             call()
     monkeypatch.setitem(sys.modules, "skops", None)
     for call in (lambda: skreg.io.dump(model, path), lambda: skreg.io.load(path)):
@@ -218,7 +218,7 @@ def test_without_skops(tmp_path, monkeypatch, model):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("version", ["0.15.0", "0.16.dev0", "1.0rc1"])
+@pytest.mark.parametrize("version", ["0.16.0", "0.17.dev0", "1.0rc1"])
 def test_versions_of_skops(version, monkeypatch):
     monkeypatch.setattr(skops, "__version__", version)
     assert skreg.io.import_skops() is skops.io

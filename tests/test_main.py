@@ -485,7 +485,7 @@ WIDE = ",".join(f"c{i}" for i in range(12)) + "\n" + ",".join("1" * 12) + "\n"
         ),
         (ABC + "3,rare\n" * 3, ["'rare' in 3 rows"]),
         (b"x,y\n\x81\x8d,a\n", ["table.csv", "--encoding"]),
-        (ABC.encode("utf-16-le"), [r"no column 'y'; there are 'x\x00'"]),
+        (ABC.encode("utf-16-le"), ["table.csv: no column 'y'"]),
     ],
 )
 def test_a_bad_table_gives_one_line_and_status_2(
@@ -521,7 +521,8 @@ def assert_one_error(capsys, *words):
         ("t.csv.zip", b"no zip"),
         ("t.parquet", b"no Parquet"),
         ("t.parquet", b""),
-        ("t.csv", os.urandom(5000) + b"\x81"),
+        # No text in any of the encodings.
+        ("t.csv", bytes(range(1, 256)) * 20),
     ],
 )
 def test_files_that_are_not_what_their_names_say(tmp_path, capsys, name, data):

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -13,9 +14,11 @@ import zipfile
 from hashlib import sha256
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import skops.io
+from matplotlib import font_manager
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
@@ -515,9 +518,13 @@ def test_a_session_reaches_nothing_but_its_files(tmp_path):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
-        # skrub makes a folder there when it is imported.
+        # skrub makes a folder there when it is imported; Matplotlib, which some of its
+        # versions import, would look for fonts there.
         "HOME": str(tmp_path),
+        "MPLCONFIGDIR": str(tmp_path / "matplotlib"),
     }
+    assert font_manager.fontManager.ttflist
+    shutil.copytree(matplotlib.get_cachedir(), tmp_path / "matplotlib")
     done = subprocess.run(
         [sys.executable, "-c", SESSION, tmp_path],
         env=environment,

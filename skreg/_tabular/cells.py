@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral, Number
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -64,7 +65,11 @@ def checked(X: Any) -> Any:
         if str(column.dtype).startswith("timedelta64"):
             # skrub 0.6 takes a gap for a number.
             times[name] = column.dt.total_seconds()
-    return X.assign(**times) if times else X
+        zone = getattr(column.dtype, "tz", None)
+        if type(zone).__module__.startswith("pytz"):
+            # pandas 2 has zones that no file of skops can hold.
+            times[name] = column.dt.tz_convert(ZoneInfo(str(zone)))
+    return _with_numbers(X, times) if times else X
 
 
 def shown(column: Any, odd: Any) -> str:

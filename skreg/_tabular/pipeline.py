@@ -271,9 +271,9 @@ class NamedColumns(TransformerMixin, BaseEstimator):
                 positions.append(i)
             else:
                 others.append(name)
-        # With names, scikit-learn 1.6 puts a private type into files.
+        # With names or none, scikit-learn 1.6 puts a private type into files.
         numeric = make_column_transformer(
-            (self.numeric, positions),
+            (self.numeric, positions) if positions else ("drop", slice(0, 0)),
             sparse_threshold=0,
             verbose_feature_names_out="{feature_name}",
         )
