@@ -429,6 +429,9 @@ import os, sys, warnings
 from pathlib import Path
 import numpy as np
 import skops.io
+# These ask the system once: skrub's import for a folder and a socket, joblib for cores.
+import joblib, skrub
+joblib.cpu_count(only_physical_cores=True)
 import skreg, skreg.io, skreg.functional
 import skreg.__main__ as command
 from sklearn.datasets import load_iris
