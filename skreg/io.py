@@ -244,6 +244,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str | type] = ()) ->
 
 
 def import_skops() -> Any:
+    """``skops.io``, or ImportError where it is missing or too old."""
     try:
         import skops
         import skops.io

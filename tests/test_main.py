@@ -359,7 +359,41 @@ def test_an_odd_cell_may_be_in_any_row(iris, quick, row, capsys):
     assert odd in capsys.readouterr().err
 
 
+def test_a_table_that_is_no_utf8_is_a_note(iris, quick, capsys):
+    iris["colour"] = iris["colour"].replace("red", "rosé")
+    iris.to_csv("iris.csv", index=False, encoding="cp1252")
+    note = "note: it is no UTF-8, and is read as cp1252\n"
+    assert command.main(TRAIN_IRIS) == 0
+    assert note in capsys.readouterr().err
+    assert command.main([*TRAIN_IRIS, "--encoding", "cp1252"]) == 0
+    assert note not in capsys.readouterr().err
+    names = skreg.io.load("iris.skops")[:-1].get_feature_names_out()
+    assert "colour_rosé" in names
+
+
 # The report --------------------------------------------------------------------------
+
+
+def test_the_report_judges_by_rows_that_the_network_has_not_seen(
+    iris, quick, monkeypatch, capsys
+):
+    reported = []
+    monkeypatch.setattr(command.report, "write", lambda *args: reported.append(args))
+    assert command.main([*TRAIN_IRIS, "--report", "r.html"]) == 0
+    ((path, text, model, X, y),) = reported
+    assert path == Path("r.html")
+    out = capsys.readouterr().out
+    assert text.rstrip("\n") in out
+    loss = log_loss(y, model.predict_proba(X))
+    assert scores_of(out)["network"]["log-loss"] == pytest.approx(loss, abs=6e-4)
+
+
+def test_a_report_that_fails_leaves_the_model(iris, quick, monkeypatch, capsys):
+    failure = mock.Mock(side_effect=RuntimeError("no picture"))
+    monkeypatch.setattr(command.report, "write", failure)
+    assert command.main([*TRAIN_IRIS, "--report", "r.html"]) == 2
+    assert capsys.readouterr().err.endswith("skreg: error: iris.csv: no picture\n")
+    assert skreg.io.load("iris.skops").target_ == "species"
 
 
 @pytest.mark.slow
@@ -381,8 +415,8 @@ def test_the_report(iris, quick, monkeypatch, capsys):
     assert loss.get_xlabel() == "epoch"
     names = [text.get_text() for text in calibration.get_legend().get_texts()]
     assert set(names) > {"$}$ <b>", "versicolor", "virginica"}
-    counts = [int(text.get_text()) for text in confusion.texts]
-    assert sum(counts) == 38
+    counts = np.array([int(text.get_text()) for text in confusion.texts]).reshape(3, 3)
+    assert counts.sum() == 38
     labels = {text.get_text() for text in importance.get_yticklabels()}
     assert labels == {"s length", "s width", "$}$ $^_", "<script>w</script>", "colour"}
     assert len(bars) == 2

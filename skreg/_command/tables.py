@@ -48,7 +48,7 @@ def read(path: Path, names: Collection[Any], sep: str | None, encoding: Any) -> 
         frame = frame.reset_index(drop=frame.index.names == [None])
         return frame.set_axis([str(name) for name in frame], axis="columns")
     for each in [encoding] if encoding else ENCODINGS:
-        if each == "cp1252":
+        if each == "cp1252" and not encoding:
             warnings.warn("it is no UTF-8, and is read as cp1252", stacklevel=1)
         with suppress(UnicodeError):
             return _parsed(partial(parse, encoding=each), names, sep)
