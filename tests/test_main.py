@@ -251,6 +251,13 @@ def test_the_decimal_point_of_new_rows_may_be_given(iris, model_file, capsys):
     assert capsys.readouterr().out == expected
 
 
+def test_the_model_has_the_name_of_its_table(iris, quick):
+    iris.to_csv("sales.2024.csv.gz", index=False)
+    args = ["train", "sales.2024.csv.gz", "--target", "species", "--jobs", "1"]
+    assert command.main(args) == 0
+    assert sorted(os.listdir()) == ["iris.csv", "sales.2024.csv.gz", "sales.2024.skops"]
+
+
 def test_columns_are_dropped_and_kept(iris, quick, capsys):
     options = ["--drop", "colour", "w", "--drop", "empty", "--keep", "id"]
     assert command.main([*TRAIN_IRIS, *options]) == 0

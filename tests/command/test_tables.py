@@ -124,3 +124,28 @@ def test_what_cannot_be_classes_is_refused(labels):
 )
 def test_what_can_be_classes(labels):
     tables.check_classes(pd.Series(labels), "t")
+
+
+# Files -------------------------------------------------------------------------------
+
+
+def test_blanks_in_names_are_no_separators(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("the home town of birth,body mass\nOslo,1\nBergen,2\n")
+    frame = tables.read(path, ["unknown"], None, None)
+    assert list(frame.columns) == ["the home town of birth", "body mass"]
+
+
+def test_the_names_that_are_known_tell_the_separator(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("price, net, in euros;class\n1,5;a\n2,5;b\n")
+    assert list(tables.read(path, ["class"], None, None)["class"]) == ["a", "b"]
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"x": [1, 2]}, index=pd.Index(["a", "b"], name="class"))
+    frame.to_parquet(path)
+    assert list(tables.read(path, ["class"], None, None)["class"]) == ["a", "b"]
+    frame.rename_axis(None).to_parquet(path)
+    assert list(tables.read(path, ["class"], None, None).columns) == ["x"]
