@@ -149,3 +149,18 @@ def test_an_index_with_a_name_is_a_column(tmp_path):
     assert list(tables.read(path, ["class"], None, None)["class"]) == ["a", "b"]
     frame.rename_axis(None).to_parquet(path)
     assert list(tables.read(path, ["class"], None, None).columns) == ["x"]
+
+
+def test_words_for_missing_are_classes_where_they_occur_as_often(tmp_path):
+    path = tmp_path / "t.csv"
+    words = ["a"] * 150 + ["None"] * 30 + ["NA"] * 7 + [""] * 13
+    pd.DataFrame({"x": range(200), "class": words}).to_csv(path, index=False)
+    found = tables.read(path, ["class"], None, None)["class"]
+    assert found.value_counts().to_dict() == {"a": 150, "None": 30}
+
+
+def test_lines_that_end_with_a_separator(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,class\n1,a,\n2,b,\n")
+    frame = tables.read(path, ["class"], None, None)
+    assert frame.to_dict("list") == {"x": ["1", "2"], "class": ["a", "b"]}
