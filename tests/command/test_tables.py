@@ -159,6 +159,8 @@ def test_words_for_missing_are_classes_where_they_occur_as_often(tmp_path):
     assert found.value_counts().to_dict() == {"a": 150, "None": 30}
 
 
+# The command shows no warning of pandas.
+@pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")
 def test_lines_that_end_with_a_separator(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("x,class\n1,a,\n2,b,\n")
