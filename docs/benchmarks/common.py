@@ -173,10 +173,14 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def report(name: str, rows: Sequence[Mapping[str, object]], results: Path) -> None:
-    """Print the rows as a table and write them to ``results/name.csv``."""
+def report(
+    name: str, rows: Sequence[Mapping[str, object]], results: Path | None
+) -> None:
+    """Print the rows as a table and write them to ``results/name.csv``, if not None."""
     print(machine(), end="\n\n")
     print(table(rows))
+    if results is None:
+        return
     results.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with open(results / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
