@@ -231,6 +231,19 @@ def recorded(table: str) -> dict[str, list[dict[str, float]]]:
     return {name: fits for name, fits in found.items() if len(fits) == N_FOLDS}
 
 
+def rounded(lines: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Enough digits to tell models apart; no figure where there is none."""
+    return [
+        {
+            column: value
+            if isinstance(value, str)
+            else ("" if np.isnan(value) else f"{value:.4f}")
+            for column, value in line.items()
+        }
+        for line in lines
+    ]
+
+
 def quality(tables: Sequence[str], seeds: int, names: Sequence[str]) -> list[dict]:
     """A line for each table and model, and the means over the tables.
 
@@ -258,16 +271,7 @@ def quality(tables: Sequence[str], seeds: int, names: Sequence[str]) -> list[dic
     for name, group in groups.items():
         means = group.groupby("model", sort=False).mean(numeric_only=True).reset_index()
         lines += means.assign(table=name).to_dict("records")
-    # Enough digits to tell models apart; no figure where there is none.
-    return [
-        {
-            column: value
-            if isinstance(value, str)
-            else ("" if np.isnan(value) else f"{value:.4f}")
-            for column, value in line.items()
-        }
-        for line in lines
-    ]
+    return rounded(lines)
 
 
 CHANGES: list[dict[str, Any]] = [

@@ -30,8 +30,9 @@ one class (``majority`` is the part in the most frequent one) and is less accura
     python docs/benchmarks/robustness.py [--seeds 3] [--families noisy curved]
         [--cases "moons, 100"] [--models ours "ours, CV"] [--results folder]
 
-prints the table and, of all cases and models or where ``--results`` is given, writes
-robustness.csv at the end. ``--cases`` takes the beginnings of names.
+prints the table, with the means over each family, and, of all cases and models or where
+``--results`` is given, writes robustness.csv at the end. ``--cases`` takes the
+beginnings of names.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from common import RESULTS, report
-from quality import Model, Split, mean, measured, models
+from quality import Model, Split, mean, measured, models, rounded
 from scipy.optimize import brentq
 from scipy.sparse import issparse
 from scipy.special import expit
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import (
     load_breast_cancer,
     load_wine,
@@ -92,15 +95,12 @@ def scaled(split: Split, scaler: Any) -> Split:
 
 
 def standardised(split: Split) -> Split:
-    """Dense numbers; columns of one or two values stay as they are."""
+    """Dense numbers; columns of two values stay as they are."""
     if issparse(split.X):
         return split
-    numbers = [len(np.unique(column)) > 2 for column in split.X.T]
-    scaler = StandardScaler().fit(split.X)
-    scaler.mean_[np.invert(numbers)], scaler.scale_[np.invert(numbers)] = 0, 1
-    return split._replace(
-        X=scaler.transform(split.X), X_test=scaler.transform(split.X_test)
-    )
+    numbers = [len(np.unique(column)) != 2 for column in split.X.T]
+    step = ("numbers", StandardScaler(), numbers)
+    return scaled(split, ColumnTransformer([step], remainder="passthrough"))
 
 
 def synthetic(n_train: int, n_columns: int, seed: int, **settings: Any) -> Split:
@@ -265,7 +265,7 @@ def fits_of(case: Case, names: Sequence[str], seeds: int) -> dict[str, list[Any]
     return fits
 
 
-def lines_of(case: Case, fits: dict[str, list[Any]]) -> list[dict[str, str]]:
+def lines_of(case: Case, fits: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """A line for each model, with where it is behind."""
 
     def means(measure: str) -> dict[str, float]:
@@ -290,12 +290,12 @@ def lines_of(case: Case, fits: dict[str, list[Any]]) -> list[dict[str, str]]:
                 "family": case.family,
                 "case": case.name,
                 "model": name,
-                "accuracy": f"{accuracy[name]:.4f}",
-                "log-loss": f"{losses(name).mean():.4f}",
-                "over logistic": f"{over.mean():.4f}",
-                "±": f"{over.std() / np.sqrt(len(over)):.4f}",
-                "majority": f"{majority[name]:.4f}",
-                "CPU seconds": f"{seconds[name]:.3f}",
+                "accuracy": accuracy[name],
+                "log-loss": losses(name).mean(),
+                "over logistic": over.mean(),
+                "±": over.std() / np.sqrt(len(over)),
+                "majority": majority[name],
+                "CPU seconds": seconds[name],
                 "missed": ", ".join(k for k, it_is in missed.items() if ours and it_is),
             }
         )
@@ -305,8 +305,9 @@ def lines_of(case: Case, fits: dict[str, list[Any]]) -> list[dict[str, str]]:
 def robustness(
     cases: Sequence[Case], names: Sequence[str], seeds: int
 ) -> list[dict[str, str]]:
-    """The lines of all cases; what costs time at first use is used before."""
+    """The lines of all cases, and the means over each family."""
     lines = []
+    # What costs time at first use is used before.
     fits_of(CASES[0], names, 1)
     for case in cases:
         # Only the curved tables are so small that a thousand epochs are soon over.
@@ -314,7 +315,13 @@ def robustness(
         chosen += [LONG] if case.family == "curved" else []
         print(case.name, file=sys.stderr, flush=True)
         lines += lines_of(case, fits_of(case, chosen, seeds))
-    return lines
+    frame = pd.DataFrame(lines)
+    for (family, name), group in frame.groupby(["family", "model"], sort=False):
+        means = group.drop(columns="±").mean(numeric_only=True)
+        missed = f"{(group['missed'] != '').sum()} of {len(group)}"
+        line = {"family": family, "case": "mean", "model": name, **means}
+        lines.append(line | {"missed": missed if name.startswith("ours") else ""})
+    return rounded(lines)
 
 
 def main() -> None:
