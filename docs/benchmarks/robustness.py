@@ -340,6 +340,8 @@ def main() -> None:
         if case.family in options.families
         and case.name.startswith(tuple(options.cases))
     ]
+    if not cases:
+        parser.error("No case of these families has a name that begins so.")
     whole = cases == CASES and options.models == names
     lines = robustness(cases, options.models, options.seeds)
     report("robustness", lines, options.results or (RESULTS if whole else None))
