@@ -76,7 +76,7 @@ def _register() -> None:
 
 
 def _networks(model: Any) -> list[RegularizedMLPClassifier]:
-    """The fitted networks whose mean probabilities the model predicts."""
+    """The fitted networks whose weighted mean the model predicts."""
     check_is_fitted(model)
     if isinstance(model, RegularizedMLPClassifierCV):
         if not hasattr(model, "best_estimator_"):
@@ -90,6 +90,12 @@ def _networks(model: Any) -> list[RegularizedMLPClassifier]:
         return [network for each in model.estimators_ for network in _networks(each)]
     _operator(model)
     return [model]
+
+
+def _weights(model: Any) -> Array:
+    """The weight of each of several networks."""
+    weights: Array = getattr(model, "best_estimator_", model).weights_
+    return weights
 
 
 def _operator(network: RegularizedMLPClassifier) -> str:
@@ -243,9 +249,9 @@ class _Graph:
         log = self.add("Log", self.add("Add", small, self.number(1)))
         return self.add("Sub", self.add("Min", Z, self.number(0)), log)
 
-    def log_mean(self, logarithms: str, n_networks: int) -> str:
-        total = self.over_networks("ReduceLogSumExp", logarithms)
-        return self.add("Sub", total, self.number(np.log(n_networks)))
+    def log_mean(self, logarithms: str, weights: Array) -> str:
+        weighted = self.add("Add", logarithms, self.number(np.log(weights)))
+        return self.over_networks("ReduceLogSumExp", weighted)
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
@@ -276,8 +282,10 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         probabilities = graph.add("Sigmoid", Z)
     scores = Z
     if len(networks) > 1:
-        probabilities = graph.over_networks("ReduceMean", probabilities)
-        scores = _log_odds(graph, Z, kind, len(networks))
+        weights = _weights(model)[:, np.newaxis, np.newaxis]
+        weighted = graph.add("Mul", probabilities, graph.number(weights * len(weights)))
+        probabilities = graph.over_networks("ReduceMean", weighted)
+        scores = _log_odds(graph, Z, kind, weights)
 
     labels, outputs = (output.full_name for output in operator.outputs)
     if kind == "multilabel":
@@ -307,13 +315,13 @@ def _last_step(model: Any) -> Any:
     return _last_step(model.steps[-1][1]) if isinstance(model, Pipeline) else model
 
 
-def _log_odds(graph: _Graph, Z: str, kind: str, n_networks: int) -> str:
+def _log_odds(graph: _Graph, Z: str, kind: str, weights: Array) -> str:
     """The decision function of an ensemble."""
     if kind == "multiclass":
         log_proba = graph.add("LogSoftmax", Z, axis=2)
-        return graph.log_mean(log_proba, n_networks)
+        return graph.log_mean(log_proba, weights)
     log_proba, log_rest = (
-        graph.log_mean(graph.log_sigmoid(logits), n_networks)
+        graph.log_mean(graph.log_sigmoid(logits), weights)
         for logits in (Z, graph.add("Neg", Z))
     )
     return graph.add("Sub", log_proba, log_rest)

@@ -124,6 +124,23 @@ def test_ensemble(kind, dtype):
 
 
 @each_kind
+@each_dtype
+def test_a_team_is_exported_with_its_weights(kind, dtype):
+    rows = X.astype(dtype)
+    members = [network(lambd=0.1), network(lambd=30.0)]
+    model = RegularizedMLPEnsemble(members, 3, weights=[1, 9]).fit(X, TARGETS[kind])
+    assert_agree(run(model, rows), model, rows)
+    unweighted = RegularizedMLPEnsemble(members, 3).fit(X, TARGETS[kind])
+    assert np.ptp(unweighted.predict_proba(X) - model.predict_proba(X)) > 0.01
+    _, scores = run(model, rows, {"zipmap": False, "raw_scores": True})
+    expected = model.decision_function(rows)
+    if kind == "binary":
+        expected = np.column_stack([-expected, expected])
+    atol = 100 * TOLERANCES[rows.dtype.type]
+    assert_allclose(scores, expected, rtol=0, atol=atol)
+
+
+@each_kind
 @both_models
 def test_shapes_of_outputs(kind, make):
     model = make().fit(X, TARGETS[kind])

@@ -1,4 +1,4 @@
-"""``RegularizedMLPEnsemble``: the mean of networks that began with other weights."""
+"""``RegularizedMLPEnsemble``: the weighted mean of several networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import field
-from inspect import signature
+from inspect import isfunction, signature
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -32,17 +32,28 @@ from skreg._training.hints import Hints
 from skreg._training.labels import Target
 from skreg._training.problem import stack_size
 from skreg._training.rows import Given, Sparse, given_rows
-from skreg._training.settings import Count, RandomState, declared, with_parameters
+from skreg._training.settings import (
+    Count,
+    Numbers,
+    RandomState,
+    declared,
+    with_parameters,
+)
 
 OneNetwork = Annotated[RegularizedMLPClassifier, HasMethods(["fit", "predict_proba"])]
+Networks = Annotated[list[RegularizedMLPClassifier], list]
+
+# What the networks of a team may differ in.
+_OF_A_MEMBER = {"lambd", "keep_prob"}
 
 
 @declared
 class EnsembleSettings(Hints):
     """The parameters of an ensemble."""
 
-    estimator: OneNetwork | None = field(default=None, kw_only=False)
+    estimator: OneNetwork | Networks | None = field(default=None, kw_only=False)
     n_estimators: Count = field(default=5, kw_only=False)
+    weights: Numbers | None = None
     random_state: RandomState = None
 
     _elsewhere = Hints._elsewhere | {
@@ -56,21 +67,29 @@ class EnsembleSettings(Hints):
 class RegularizedMLPEnsemble(
     Predictor, Persistent, CallbackSupport, EnsembleSettings, BaseEstimator
 ):
-    """P = 1/n Σ P_i: the mean of the probabilities of n networks.
+    """P = Σ w_i P_i, Σ w_i = 1: the mean of the probabilities of n networks.
 
-    The networks differ in their initial weights alone, and so in the minimum that they
-    find. On ten tables the mean of five had a log-loss of 0.291 where one network had
-    0.299 (``docs/benchmarks.md``). Small networks are trained together, as one network
-    with a leading axis.
+    The networks differ in their initial weights, and so in the minimum that they find.
+    On ten tables the mean of five had a log-loss of 0.291 where one network had 0.299
+    (``docs/benchmarks.md``). They may differ in ``lambd`` and ``keep_prob`` too, as a
+    team of weighted members. Small networks are trained together, as one network with a
+    leading axis.
 
     Parameters
     ----------
-    estimator : RegularizedMLPClassifier or None, default=None
-        The network; None for one with the defaults. It is cloned.
+    estimator : RegularizedMLPClassifier, list of them or None, default=None
+        The network; None for one with the defaults. A list is a team, whose members
+        differ in ``lambd`` and ``keep_prob`` alone. They are cloned.
 
     n_estimators : int, default=5
-        How many there are. The time of training and prediction grows with it; most of
-        the gain is in the first few.
+        How many networks there are. The time of training and prediction grows with it;
+        most of the gain is in the first few. They are shared out among the members of a
+        team in proportion to ``weights``, by the largest remainders, and at least one
+        for each whose weight is not 0.
+
+    weights : array-like of shape (n_members,) or None, default=None
+        How much the probabilities of each member of a team count, at least 0; None for
+        equal weights. They need not add up to 1. A member of weight 0 has no network.
 
     random_state : int, RandomState instance or None, default=None
         Takes the place of that of ``estimator``, if not None. It is copied, as
@@ -79,7 +98,12 @@ class RegularizedMLPEnsemble(
     Attributes
     ----------
     estimators_ : list of RegularizedMLPClassifier
-        The fitted networks. The first is what ``fit`` of the estimator gives.
+        The fitted networks, member by member. The first is what ``fit`` of the first
+        member gives.
+
+    weights_ : ndarray of shape (n_estimators,)
+        The weight w_i of each network: that of its member over the number of its
+        networks. Their sum is 1.
 
     classes_ : ndarray of shape (n_classes,)
         The classes; in multilabel problems, the numbers of the labels.
@@ -95,7 +119,7 @@ class RegularizedMLPEnsemble(
 
     See Also
     --------
-    RegularizedMLPClassifierCV : Averages networks of the best setting that it finds.
+    RegularizedMLPClassifierCV : Finds the members of a team and their weights.
     sklearn.ensemble.BaggingClassifier : Averages any estimators, fitted to parts of
         the rows.
 
@@ -122,6 +146,17 @@ class RegularizedMLPEnsemble(
     ... ).fit(X[:400], y[:400])
     >>> model.score(X[400:], y[400:]) > 0.95
     True
+
+    A team of two settings, with four networks:
+
+    >>> from skreg import RegularizedMLPClassifier
+    >>> members = [RegularizedMLPClassifier(lambd=lambd) for lambd in (1.0, 10.0)]
+    >>> team = RegularizedMLPEnsemble(members, 4, weights=[3, 1], random_state=0)
+    >>> team = team.fit(StandardScaler().fit_transform(X), y)
+    >>> [network.lambd for network in team.estimators_]
+    [1.0, 1.0, 1.0, 10.0]
+    >>> team.weights_
+    array([0.25, 0.25, 0.25, 0.25])
     """
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -156,9 +191,12 @@ class RegularizedMLPEnsemble(
         Raises
         ------
         TypeError
-            If the estimator is not a RegularizedMLPClassifier.
+            If the estimator, or a member of the team, is not a
+            RegularizedMLPClassifier.
         ValueError
-            If a parameter, X, y or a weight is out of range, or if a training diverges.
+            If a parameter, X, y or a weight is out of range, if members of a team
+            differ in other parameters than ``lambd`` and ``keep_prob``, if there are
+            more members than ``n_estimators``, or if a training diverges.
         KeyboardInterrupt
             When it is interrupted. As after any other exception, the ensemble keeps
             what it had.
@@ -180,18 +218,16 @@ class RegularizedMLPEnsemble(
         >>> len(model.estimators_)
         2
         """
-        estimator = self._estimator
-        if not isinstance(estimator, RegularizedMLPClassifier):
-            raise TypeError(
-                f"estimator={estimator!r} is of the type {type(estimator).__name__}, "
-                "but RegularizedMLPEnsemble averages networks: give a "
-                "RegularizedMLPClassifier, or None."
-            )
-        networks = [clone(estimator) for _ in range(self.n_estimators)]
-        if self.random_state is not None:
-            for network in networks:
-                # A copy, or the networks would draw from it in turn.
-                network.set_params(random_state=copy.deepcopy(self.random_state))
+        members, weights = self._team()
+        counts = _shared_out(weights, self.n_estimators)
+        numbers = np.repeat(np.arange(len(members)), counts)
+        networks = [clone(members[number]) for number in numbers]
+        random_state = self.random_state
+        if random_state is None:
+            random_state = networks[0].random_state
+        for network in networks:
+            # A copy, or the networks would draw from it in turn.
+            network.set_params(random_state=copy.deepcopy(random_state))
         first = networks[0]
         with fitted_anew(self):
             validation = X_val, y_val, sample_weight_val
@@ -200,20 +236,62 @@ class RegularizedMLPEnsemble(
             task = Task(self, {"X": X, "y": y, "metadata": metadata}).begin_fit()
             results = _fit_in_stacks(networks, given)
             self.estimators_ = networks
+            self.weights_ = weights[numbers] / counts[numbers]
             for name in ("classes_", "n_features_in_", "feature_names_in_"):
                 if name in vars(first):
                     setattr(self, name, getattr(first, name))
             self.n_iter_ = max(network.n_iter_ for network in networks)
         task.end(reconstruction_attributes={})
         # One warning for all: of a network that went badly, if there is one.
-        worst = max(results, key=lambda each: (not each.converged, each.outweighed))
-        warn_of_result(first, worst, given.training)
+        network, worst = max(
+            zip(networks, results, strict=True),
+            key=lambda each: (not each[1].converged, each[1].outweighed),
+        )
+        warn_of_result(network, worst, given.training)
         warn_of_fit(first, given.training, given.validation)
         return self
 
     @property
-    def _estimator(self) -> Any:
-        return RegularizedMLPClassifier() if self.estimator is None else self.estimator
+    def _members(self) -> list[Any]:
+        if isinstance(self.estimator, list):
+            return self.estimator
+        return [
+            RegularizedMLPClassifier() if self.estimator is None else self.estimator
+        ]
+
+    def _team(self) -> tuple[list[RegularizedMLPClassifier], Array]:
+        """The members, and their weights, whose sum is 1, checked."""
+        members = self._members
+        if not members:
+            raise ValueError("estimator=[]: a team needs at least one network.")
+        for member in members:
+            if not isinstance(member, RegularizedMLPClassifier):
+                raise TypeError(
+                    f"estimator={self.estimator!r} is or has a "
+                    f"{type(member).__name__}, but RegularizedMLPEnsemble averages "
+                    "networks: give a RegularizedMLPClassifier, a list of them, or "
+                    "None."
+                )
+        for number, member in enumerate(members):
+            for name, value in member.get_params(deep=False).items():
+                of_first = getattr(members[0], name)
+                if name not in _OF_A_MEMBER and not _is_alike(value, of_first):
+                    raise ValueError(
+                        f"estimator: the networks of a team differ in lambd and "
+                        f"keep_prob alone, but {name}={value!r} in network {number}, "
+                        f"and {of_first!r} in network 0. Give all the same {name}; "
+                        "networks that differ in more can be averaged by "
+                        "sklearn.ensemble.VotingClassifier."
+                    )
+        if self.weights is None:
+            return members, np.full(len(members), 1 / len(members))
+        if not isinstance(self.estimator, list):
+            raise ValueError(
+                f"weights={self.weights!r} are those of the members of a team, but "
+                "estimator is one network, all of whose copies count the same. Give a "
+                "list of networks, or weights=None."
+            )
+        return members, _checked_weights(self.weights, len(members))
 
     @property
     def _target(self) -> Target:
@@ -228,33 +306,103 @@ class RegularizedMLPEnsemble(
             logits = self._predicted(X, "logits")
             return OUTPUTS[kind].decisions(logits.T).T
         if what == "probabilities":
-            total: Array = networks[0].predict_proba(X)
-            for network in networks[1:]:
-                total += network.predict_proba(X)
-            return total / len(networks)
+            # Whole numbers where all weigh the same, so that nothing is rounded.
+            shares = (self.weights_ / self.weights_.max()).tolist()
+            total: Array = networks[0].predict_proba(X) * shares[0]
+            for network, share in zip(networks[1:], shares[1:], strict=True):
+                total += network.predict_proba(X) * share
+            total /= sum(shares)
+            return total
         if what == "log_probabilities" or kind == "multiclass":
-            return _log_mean([network.predict_log_proba(X) for network in networks])
+            return self._log_mean([each.predict_log_proba(X) for each in networks])
         logits_of_each = [network._predicted(X, "logits") for network in networks]
         with np.errstate(under="ignore"):
-            log_proba = _log_mean([-np.logaddexp(0, -Z) for Z in logits_of_each])
-            log_rest = _log_mean([-np.logaddexp(0, Z) for Z in logits_of_each])
+            log_proba = self._log_mean([-np.logaddexp(0, -Z) for Z in logits_of_each])
+            log_rest = self._log_mean([-np.logaddexp(0, Z) for Z in logits_of_each])
         return log_proba - log_rest
+
+    def _log_mean(self, logarithms: Sequence[Array]) -> Array:
+        """The logarithm of the weighted mean of numbers, one for each network."""
+        shares = self.weights_ / self.weights_.max()
+        weighted = [
+            each + math.log(share)
+            for each, share in zip(logarithms, shares.tolist(), strict=True)
+        ]
+        with np.errstate(under="ignore"):
+            mean: Array = logsumexp(weighted, axis=0)
+        mean -= math.log(shares.sum())
+        return mean
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        of_network = get_tags(self._estimator)
+        of_network = get_tags(next(iter(self._members), RegularizedMLPClassifier()))
         tags.classifier_tags.multi_label = of_network.classifier_tags.multi_label
         tags.input_tags.sparse = of_network.input_tags.sparse
         return tags
 
 
+def _is_alike(value: Any, other: Any) -> bool:
+    """Whether two values of a parameter mean the same.
+
+    Objects without an equality of their own, such as scorers, of which clones have
+    copies, are alike if their types are.
+    """
+    equality: Any = type(value).__eq__
+    if np.array_equal(value, other):
+        return True
+    has_none = equality is object.__eq__ and not isfunction(value)
+    return has_none and type(value) is type(other)
+
+
+def _checked_weights(weights: Any, n_members: int) -> Array:
+    """Weights of so many members, divided by their sum."""
+    advice = f"Give {n_members} numbers, one for each network of estimator."
+    try:
+        values: Array = np.array(weights, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"weights={weights!r} are no numbers. {advice}") from error
+    if values.shape != (n_members,):
+        raise ValueError(
+            f"weights={weights!r} has the shape {values.shape}, but there are "
+            f"{n_members} networks in estimator. {advice}"
+        )
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        raise ValueError(
+            f"weights={weights!r}: each must be finite and at least 0, and one above "
+            f"0. {advice}"
+        )
+    # The sum of large ones would overflow.
+    values /= values.max()
+    values /= values.sum()
+    return values
+
+
+def _shared_out(weights: Array, n_networks: int) -> Array:
+    """How many of the networks each member of a team has, by the largest remainders.
+
+    A member whose weight is not 0 has one at least.
+    """
+    counts = (weights > 0).astype(int)
+    if counts.sum() > n_networks:
+        raise ValueError(
+            f"n_estimators={n_networks} are too few networks for the {counts.sum()} "
+            f"members of the team. Set n_estimators to {counts.sum()} or more, or "
+            "weights of 0 for members to leave out."
+        )
+    while counts.sum() < n_networks:
+        lacking = np.where(weights > 0, n_networks * weights - counts, -np.inf)
+        counts[np.argmax(lacking)] += 1
+    return counts
+
+
 def _fit_in_stacks(
     networks: Sequence[RegularizedMLPClassifier], given: Given
 ) -> list[Result]:
-    """Fit networks that differ in their initial weights, as stacks where that pays.
+    """Fit networks that differ in initial weights, ``lambd`` and ``keep_prob``.
 
-    The first has the weights that ``fit`` of it draws, the next those that are drawn
-    then, and so on. With the same ``random_state`` all share the rest.
+    They are stacks where that pays. The first has the weights that ``fit`` of it draws,
+    the next those that are drawn then, and so on. With the same ``random_state`` all
+    share the rest.
     """
     first, data = networks[0], given.training
     features = {k: v for k, v in vars(first).items() if k.endswith("_in_")}
@@ -272,12 +420,3 @@ def _fit_in_stacks(
         network.__dict__.update(features)
         network._keep_fit(result, data.target)
     return results
-
-
-def _log_mean(logarithms: Sequence[Array]) -> Array:
-    """The logarithm of the mean of numbers whose logarithms these are."""
-    n = len(logarithms)
-    with np.errstate(under="ignore"):
-        mean: Array = logsumexp(logarithms, axis=0)
-    mean -= np.log(n)
-    return mean

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import assert_same_weights, small
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import make_scorer
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -23,7 +26,8 @@ from skreg import (
     RegularizedMLPEnsemble,
 )
 from skreg._models import ensemble as _ensemble
-from skreg._training.advice import FitAdviceWarning
+from skreg._plots.common import networks_of
+from skreg._training.advice import FitAdviceWarning, RegularizationWarning
 
 network = partial(
     small,
@@ -261,6 +265,198 @@ def test_the_mean_predicts_better_than_its_networks():
 
     losses = [loss(one) for one in model.estimators_]
     assert loss(model) < min(losses)
+
+
+# A team of weighted members
+
+
+def team(lambds=(0.1, 1.0, 10.0), keep_probs=(1.0, 0.8, 1.0), **parameters):
+    """Three members, the last of which has no weight unless it is given one."""
+    members = [
+        network(lambd=lambd, keep_prob=keep_prob)
+        for lambd, keep_prob in zip(lambds, keep_probs, strict=True)
+    ]
+    defaults = {"n_estimators": 5, "weights": [1.0, 4.0, 0.0]}
+    return RegularizedMLPEnsemble(members, **defaults | parameters)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_team_predicts_the_weighted_mean(kind, dtype):
+    X, y = table(kind)
+    X = X.astype(dtype)
+    model = team(weights=[3, 1, 2], n_estimators=4).fit(X, y)
+    assert [each.lambd for each in model.estimators_] == [0.1, 0.1, 1.0, 10.0]
+    assert [each.keep_prob for each in model.estimators_] == [1.0, 1.0, 0.8, 1.0]
+    np.testing.assert_allclose(model.weights_, [1 / 4, 1 / 4, 1 / 6, 1 / 3], rtol=1e-15)
+    of_networks = np.array([one.predict_proba(X) for one in model.estimators_])
+    expected = np.average(of_networks, axis=0, weights=model.weights_)
+    proba = model.predict_proba(X)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(proba, expected, rtol=tolerance)
+    log_proba = model.predict_log_proba(X)
+    np.testing.assert_allclose(np.exp(log_proba), expected, rtol=30 * tolerance)
+    logits = model.decision_function(X)
+    if kind == "three":
+        np.testing.assert_array_equal(logits, log_proba)
+        assert model.predict(X).tolist() == model.classes_[expected.argmax(1)].tolist()
+    else:
+        positive = expected if kind == "labels" else expected[:, 1]
+        np.testing.assert_allclose(expit(logits), positive, rtol=1e3 * tolerance)
+    for found in (proba, log_proba, logits):
+        assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+def test_members_are_trained_together_or_one_by_one(at_once, monkeypatch):
+    X, y = table("three")
+    monkeypatch.setattr(_ensemble, "stack_size", lambda *_: at_once)
+    model = team().fit(X, y)
+    # Another draw of weights for each network: that of an ensemble of one setting.
+    lambds = [0.1, 1.0, 1.0, 1.0, 1.0]
+    assert [each.lambd for each in model.estimators_] == lambds
+    for number, found in enumerate(model.estimators_):
+        alike = network(lambd=found.lambd, keep_prob=found.keep_prob)
+        alone = RegularizedMLPEnsemble(alike, 5).fit(X, y).estimators_[number]
+        assert_same_weights(found, alone, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_weights_are_the_plain_mean_to_the_bit(kind):
+    X, y = table(kind)
+    plain = RegularizedMLPEnsemble(network(), 3).fit(X, y)
+    np.testing.assert_array_equal(plain.weights_, [1 / 3] * 3)
+    total = sum(one.predict_proba(X) for one in plain.estimators_)
+    np.testing.assert_array_equal(plain.predict_proba(X), total / 3)
+    as_team = RegularizedMLPEnsemble([network()], 3, weights=[7.0]).fit(X, y)
+    twice = RegularizedMLPEnsemble([network()] * 3, 3).fit(X, y)
+    for method in ("predict_proba", "predict_log_proba", "decision_function"):
+        expected = getattr(plain, method)(X)
+        np.testing.assert_array_equal(getattr(as_team, method)(X), expected)
+        np.testing.assert_array_equal(getattr(twice, method)(X), expected)
+
+
+def by_largest_remainders(weights, n):
+    """What everybody is due, rounded down, and the rest to the largest remainders."""
+    due = np.array(weights) / np.sum(weights) * n
+    counts = np.floor(due).astype(int)
+    rest = np.argsort(-(due - counts), kind="stable")[: n - counts.sum()]
+    counts[rest] += 1
+    return counts.tolist()
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.integers(1, 40))
+def test_networks_are_shared_out_by_the_largest_remainders(weights, n):
+    assume(sum(weights))
+    of_sum_1 = _ensemble._checked_weights(weights, len(weights))
+    n_members = np.count_nonzero(weights)
+    if n < n_members:
+        with pytest.raises(ValueError, match=f"Set n_estimators to {n_members} or"):
+            _ensemble._shared_out(of_sum_1, n)
+        return
+    counts = _ensemble._shared_out(of_sum_1, n)
+    assert counts.sum() == n
+    np.testing.assert_array_equal(counts > 0, np.array(weights) > 0)
+    expected = by_largest_remainders(weights, n)
+    due = np.array(weights) * n / sum(weights)
+    remainders = (due - np.floor(due))[np.array(weights) > 0]
+    # Ties of remainders may be rounded either way.
+    is_tied = len(set(np.round(remainders, 9))) < len(remainders)
+    if min(np.array(expected)[np.array(weights) > 0]) > 0 and not is_tied:
+        assert counts.tolist() == expected
+
+
+def test_weights_of_any_size_are_shares():
+    X, y = table("two")
+    large = team(weights=[1e308, 1e308, 0], n_estimators=2).fit(X, y)
+    np.testing.assert_array_equal(large.weights_, [0.5, 0.5])
+    small = team(weights=[1, 1, 1e-300], n_estimators=3).fit(X, y)
+    assert [each.lambd for each in small.estimators_] == [0.1, 1.0, 10.0]
+    np.testing.assert_array_equal(
+        small.predict_log_proba(X), large.predict_log_proba(X)
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        ([1, 2], r"weights=\[1, 2\] has the shape \(2,\), but there are 3 networks"),
+        ([[1, 2, 3]], r"has the shape \(1, 3\)"),
+        ([1, -1, 2], r"weights=\[1, -1, 2\]: each must be finite and at least 0"),
+        ([1, np.nan, 2], "each must be finite"),
+        ([1, np.inf, 2], "each must be finite"),
+        ([0, 0, 0], "and one above 0. Give 3 numbers"),
+        (["a", 1, 1], "are no numbers. Give 3 numbers"),
+        (2.0, "'weights' parameter"),
+    ],
+)
+def test_wrong_weights_are_refused(weights, text):
+    with pytest.raises(ValueError, match=text):
+        team(weights=weights).fit(*table("two"))
+
+
+def test_weights_of_one_network_are_refused():
+    model = RegularizedMLPEnsemble(network(), 3, weights=[1, 1, 1])
+    with pytest.raises(ValueError, match=r"weights=\[1, 1, 1\] are those of the mem"):
+        model.fit(*table("two"))
+
+
+def test_wrong_teams_are_refused():
+    X, y = table("two")
+    with pytest.raises(ValueError, match=r"estimator=\[\]: a team needs"):
+        RegularizedMLPEnsemble([]).fit(X, y)
+    with pytest.raises(TypeError, match="has a LogisticRegression, but Reg"):
+        RegularizedMLPEnsemble([network(), LogisticRegression()]).fit(X, y)
+    for name, value in [
+        ("activation", "tanh"),
+        ("hidden_layer_sizes", (6, 5)),
+        ("early_stopping", True),
+        ("random_state", None),
+        ("class_weight", {"no": 2.0}),
+    ]:
+        members = [network(), network(), network(**{name: value})]
+        with pytest.raises(ValueError, match=f"{name}=.* in network 2, and .* in net"):
+            RegularizedMLPEnsemble(members).fit(X, y)
+    with pytest.raises(ValueError, match=r"n_estimators=2 are .* 3 members"):
+        team(n_estimators=2, weights=None).fit(X, y)
+
+
+def test_copies_of_what_has_no_equality_are_alike():
+    """As a clone of a team has them."""
+    X, y = table("two")
+    scorer = make_scorer(lambda y, found: np.mean(y == found))
+    common = {"scoring": scorer, "random_state": np.random.RandomState(0)}
+    common |= {"hidden_layer_sizes": [6, 4], "class_weight": {"no": 2.0, "yes": 1.0}}
+    common |= {"early_stopping": True}
+    members = [network(lambd=[1, 2, 3], **common), network(lambd=0.5, **common)]
+    members[1].set_params(hidden_layer_sizes=np.array([6, 4]))
+    model = RegularizedMLPEnsemble(members, 3, weights=np.array([1, 1]))
+    found = clone(model).fit(X, y)
+    np.testing.assert_array_equal(
+        found.predict_proba(X), model.fit(X, y).predict_proba(X)
+    )
+
+
+def test_copies_parameters_and_pictures_of_a_team():
+    X, y = table("three")
+    model = team(random_state=4).fit(X, y)
+    assert model.get_params()["weights"] == [1.0, 4.0, 0.0]
+    assert {each.random_state for each in model.estimators_} == {4}
+    for other in (pickle.loads(pickle.dumps(model)), clone(model).fit(X, y)):
+        np.testing.assert_array_equal(other.weights_, model.weights_)
+        np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+    assert "weights=[1.0, 4.0, 0.0]" in repr(model)
+    assert "RegularizedMLPEnsemble" in model._repr_html_()
+    assert len(networks_of(model, type(model), "coefs_")) == 5
+    assert get_tags(model).input_tags.sparse
+    assert get_tags(RegularizedMLPEnsemble([])).classifier_tags.multi_label
+
+
+def test_the_warning_is_of_the_network_that_went_badly():
+    X, y = table("two")
+    with pytest.warns(RegularizationWarning, match="lambd=100000") as caught:
+        team(lambds=(0.1, 1e5, 1.0), weights=None).fit(X, y)
+    assert len(caught) == 1
 
 
 # In the search
