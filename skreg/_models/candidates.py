@@ -42,11 +42,13 @@ def fit_and_score(
     arguments: Sequence[dict[str, Any]],
     validation: dict[str, Any],
     fit_params: dict[str, Any],
+    keep: Callable[[Any, Any, Array], Array | None] | None = None,
     **scoring: Any,
 ) -> list[dict[str, Any]]:
     """Results of scikit-learn's function for each of the ``arguments``.
 
-    Each is for a clone of the estimator; they are fitted as one stack.
+    Each is for a clone of the estimator; they are fitted as one stack. What is to
+    ``keep`` of one that is fitted, on the rows left out, is 'held_out' of its results.
     """
     models = [clone(estimator) for _ in arguments]
     # A splitter may give any sequences.
@@ -55,18 +57,8 @@ def fit_and_score(
     if len(models) > 1:
         for model, of_model in zip(models, arguments, strict=True):
             model.set_params(**clone(of_model["parameters"], safe=False))
-        X_train, y_train = _safe_split(models[0], X, y, train)
-        weights = _check_method_params(X, fit_params, indices=train)
-        start = time.time()
-        try:
-            fits = _fit_together(models, X_train, y_train, **weights, **validation)
-        except Exception:
-            # One by one each has its own error, or none.
-            pass
-        else:
-            seconds = (time.time() - start) / len(models)
-            for model, fit in zip(models, fits, strict=True):
-                _fit_once(model, fit)
+        of_split = of_rows(X, y, fit_params, train)
+        seconds = _train_for_next_fit(models, *of_split, validation)
     if seconds is None and validation:
         # As fit parameters they would be cut up with the rows.
         for model in models:
@@ -88,7 +80,47 @@ def fit_and_score(
         if seconds is not None:
             result["fit_time"] = seconds
         results.append(result)
+    if keep is not None:
+        rows = row_numbers(test, len(y))
+        X_test, _, _ = of_rows(X, y, {}, rows)
+        for model, result in zip(models, results, strict=True):
+            has_failed = result["fit_error"] is not None
+            result["held_out"] = None if has_failed else keep(model, X_test, rows)
     return results
+
+
+def row_numbers(rows: Any, n_rows: int) -> Array:
+    """Those of a mask, or of numbers that may count from the end."""
+    rows = np.asarray(rows)
+    return np.arange(n_rows)[rows if rows.size else []]
+
+
+def of_rows(
+    X: Any, y: Any, params: dict[str, Any], rows: Array
+) -> tuple[Any, Any, dict[str, Any]]:
+    """X, y and the metadata of some rows, as scikit-learn's function takes them."""
+    X_of_rows, y_of_rows = _safe_split(RegularizedMLPClassifier(), X, y, rows)
+    return X_of_rows, y_of_rows, _check_method_params(X, params, indices=rows)
+
+
+def _train_for_next_fit(
+    models: Sequence[RegularizedMLPClassifier],
+    X: Any,
+    y: Any,
+    fit_params: dict[str, Any],
+    validation: dict[str, Any],
+) -> float | None:
+    """Train the models as one stack; the seconds for each, or None if that fails."""
+    start = time.time()
+    try:
+        fits = _fit_together(models, X, y, **fit_params, **validation)
+    except Exception:
+        # One by one each has its own error, or none.
+        return None
+    seconds = (time.time() - start) / len(models)
+    for model, fit in zip(models, fits, strict=True):
+        _fit_once(model, fit)
+    return seconds
 
 
 def _fit_once(model: RegularizedMLPClassifier, fit: Callable[..., Any]) -> None:

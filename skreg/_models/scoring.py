@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,19 @@ def scorer_or_scorers(scoring: Any, estimator: Any) -> Any:
     if isinstance(scoring, list | tuple | set):
         return {name: check_scoring(estimator, name) for name in scoring}
     return check_scoring(estimator, None if scoring == "auto" else scoring)
+
+
+def scorer_that_chooses(scoring: Any, refit: Any, estimator: Any) -> Any:
+    """The one that says which setting is best, of several that ``refit`` names."""
+    scorers = scorer_or_scorers(scoring, estimator)
+    one = scorers[refit] if isinstance(scorers, dict) else scorers
+    # It takes of the metadata what it takes as one of several.
+    return partial(_chosen, check_scoring(estimator, {"one": one}), refit)
+
+
+def _chosen(scorer: Any, refit: Any, *rows: Any, **params: Any) -> Any:
+    found = scorer(*rows, **params)["one"]
+    return found[refit] if isinstance(found, dict) else found
 
 
 @contextmanager

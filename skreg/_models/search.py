@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
+from functools import partial
 from itertools import product
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -34,6 +35,7 @@ from skreg._models import candidates, scoring
 from skreg._models.classifier import RegularizedMLPClassifier
 from skreg._models.ensemble import RegularizedMLPEnsemble
 from skreg._models.guards import fitted_anew
+from skreg._models.held_out import HeldOut
 from skreg._models.versions import Persistent, public
 from skreg._network import Array
 from skreg._network.activations import ActivationName
@@ -50,7 +52,7 @@ from skreg._training.callbacks import Task, given_only
 from skreg._training.constraints import StrOptions, fit_context
 from skreg._training.hints import hint
 from skreg._training.problem import stack_size
-from skreg._training.rows import Given, Rows, Sparse, given_rows
+from skreg._training.rows import Given, Rows, Sparse, TrainingSet, given_rows
 from skreg._training.settings import (
     Scoring,
     Settings,
@@ -76,9 +78,11 @@ class SearchSettings(Shared):
     cv: Annotated[Any, *_OF_SEARCH["cv"]] = None
     scoring: Annotated[Any, StrOptions({"auto"}), *_OF_SEARCH["scoring"]] = "auto"
     refit: Annotated[bool | str | Callable[..., int], *_OF_SEARCH["refit"]] = True
+    final_model: Literal["team", "best"] = "team"
     n_refits: settings.Count = 5
     n_jobs: Annotated[int | None, *_OF_SEARCH["n_jobs"]] = None
     return_train_score: bool = False
+    oof_proba: bool = False
     error_score: Annotated[float | str, *_OF_SEARCH["error_score"]] = np.nan
     verbose: Annotated[int, "verbose"] = 0
     # Other defaults than those of one network, and no positions.
@@ -93,7 +97,7 @@ class SearchSettings(Shared):
 @public
 @with_parameters
 class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
-    """The best of a grid of ``lambd`` × ``keep_prob`` by cross-validation.
+    """A grid of ``lambd`` × ``keep_prob`` by cross-validation, and a team of its best.
 
     score(lambd, keep_prob) = 1/n_splits Σ score of the split, of the networks
 
@@ -106,6 +110,9 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
     and the random numbers that masks are made of, as separate fits with the same seed
     do. Where that does not pay, with large networks, sparse X or 'lbfgs', they are
     trained one by one.
+
+    The final model is by default a team: the settings whose weighted mean predicts the
+    rows left out best, fitted to all rows.
 
     Parameters
     ----------
@@ -130,14 +137,25 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         ``GridSearchCV``: one scorer or several; None for the accuracy.
 
     refit : bool, str or callable, default=True
-        Whether to fit the best setting to all rows; with several scorers the name of
+        Whether to fit the final model to all rows; with several scorers the name of
         that which says what is best; or a function of ``cv_results_`` that returns the
-        best index. With ``scoring='auto'`` no name.
+        best index, whose setting is the final model. With ``scoring='auto'`` no name.
+
+    final_model : {'team', 'best'}, default='team'
+        What is fitted to all rows. 'best' is the best setting. 'team' is chosen by
+        greedy forward selection [1]_: 20 times the setting is picked, again or for the
+        first time, with which the mean of the probabilities of all picked so far is the
+        best on the rows left out; how often a setting is picked is its weight. What is
+        best says ``scoring`` if it needs nothing but probabilities, such as
+        'neg_log_loss' and 'roc_auc', by its mean over the splits; else, as with 'auto',
+        the log-loss of all rows left out, by their ``sample_weight``. A setting of
+        which a training failed is not in the team. The best setting alone is the final
+        model if ``n_refits=1``, and if ``refit`` is a function.
 
     n_refits : int, default=5
-        How many networks of the best setting are fitted to all rows. More than one,
-        with different initial weights, are a :class:`RegularizedMLPEnsemble`, the mean
-        of their probabilities.
+        How many networks are fitted to all rows, with different initial weights. More
+        than one are a :class:`RegularizedMLPEnsemble`, the mean of their probabilities.
+        A team has at most so many settings, among which they are shared out by weight.
 
     n_jobs : int or None, default=None
         The number of processes among which the splits are shared out; None is 1 unless
@@ -146,15 +164,20 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
     return_train_score : bool, default=False
         Whether ``cv_results_`` has the scores on the training rows too.
 
+    oof_proba : bool, default=False
+        Whether the search keeps ``oof_proba_``. While it fits it then holds the
+        probabilities of all settings, classes and rows left out, where the choice of a
+        team by the log-loss needs one float32 of each setting and row.
+
     error_score : 'raise' or float, default=np.nan
         The score of a network whose training fails, with a warning; 'raise' raises the
         error. Errors in the refit are always raised. With ``scoring='auto'`` its loss
         is NaN.
 
     verbose : int, default=0
-        1 prints the number of fits, how many are done and about how long the others
-        take, 2 the time of each, 3 the scores too. For those of a stack it is the time
-        of the scores alone.
+        1 prints the number of fits, how many are done, about how long the others take,
+        and the team; 2 the time of each fit, 3 the scores too. For those of a stack it
+        is the time of the scores alone.
 
     batch_size : int, 'auto', 'full' or None, default=None
         The number of rows in a batch: None for 128, or a quarter of the rows where they
@@ -194,15 +217,27 @@ n_iter_no_change, averaging, max_fun
     best_score_ : float
         Its mean score over the splits; not there with a callable ``refit``.
 
-    best_estimator_ : RegularizedMLPClassifier or RegularizedMLPEnsemble
-        The network of the best setting, or the ensemble of ``n_refits`` of them, fitted
-        to all rows; not with ``refit=False``.
+    best_estimator_ : RegularizedMLPEnsemble or RegularizedMLPClassifier
+        The final model, fitted to all rows: the ensemble of ``n_refits`` networks of
+        the team or of the best setting, or one network; not with ``refit=False``.
+
+    team_weights_ : ndarray of shape (n_settings,)
+        How much each row of ``cv_results_`` counts in the final model; the sum is 1.
+        Not with ``refit=False``.
+
+    oof_proba_ : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+        With ``oof_proba=True``, what the networks that were not trained on a row say of
+        it, for calibration and stacking: the weighted mean of the settings of the final
+        model, or with ``refit=False`` the best setting, and the mean over the splits.
+        NaN where no split leaves the row out, or a training failed. The columns are the
+        sorted classes. It is not there where no setting is best, with ``refit=False``
+        and several scorers.
 
     refit_time_ : float
-        The seconds that this took.
+        The seconds that its fit took.
 
     n_iter_ : int
-        The number of epochs that it took; of several networks the largest.
+        The number of epochs that its fit took; of several networks the largest.
 
     n_splits_ : int
         The number of splits.
@@ -241,6 +276,11 @@ n_iter_no_change, averaging, max_fun
 
     With callbacks (scikit-learn 1.9) each setting and split is a task, as in
     ``GridSearchCV``; within a stack they have no tasks of their own for epochs.
+
+    References
+    ----------
+    .. [1] Caruana, Niculescu-Mizil, Crew and Ksikes (2004). Ensemble selection from
+       libraries of models. ICML.
 
     Examples
     --------
@@ -301,7 +341,7 @@ n_iter_no_change, averaging, max_fun
         sample_weight_val: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
-        """Score each setting on each split, and fit the best to all rows.
+        """Score each setting on each split, and fit the final model to all rows.
 
         Parameters
         ----------
@@ -371,9 +411,9 @@ n_iter_no_change, averaging, max_fun
         splits = scoring.splits_of(
             self.cv, X, y, rows, self.random_state, routed.splitter.split
         )
-        n_tasks = 1 + (self.refit is not False)
+        held_out = self._held_out(len(grid), X, y, rows, splits, routed.scorer.score)
         data = {"X": X, "y": y, "metadata": fit_params or None}
-        task = Task(self, data).begin_fit(n_tasks)
+        task = Task(self, data).begin_fit(1 + (self.refit is not False))
         out = self._evaluated(
             task,
             grid,
@@ -386,10 +426,10 @@ n_iter_no_change, averaging, max_fun
             fit_params=fit_params,
             scorer=scorers,
             score_params=routed.scorer.score,
+            keep=held_out.keep,
         )
         with fitted_anew(self):
-            self.n_splits_ = len(splits)
-            self._choose_best(grid, out, refit_metric)
+            self._choose_best(grid, out, refit_metric, held_out)
             if self.refit:
                 self._refit(clone(estimator), task, X, y, **fit_params, **validation)
         task.end()
@@ -423,7 +463,7 @@ n_iter_no_change, averaging, max_fun
         sample_weight: ArrayLike | None = None,
         **params: Any,
     ) -> float:
-        """The score of the best network or ensemble on these rows, by ``scoring``.
+        """The score of the final model on these rows, by ``scoring``.
 
         Parameters
         ----------
@@ -543,10 +583,46 @@ n_iter_no_change, averaging, max_fun
                 print(f"Done {n_done} of {n_fits} fits, about {left:.0f} s left")
             yield results
 
-    def _refit(self, best: Any, task: Task, X: Any, y: Any, **given: Any) -> None:
-        """Fit the best setting to all rows, as one network or as several."""
-        best.set_params(**self.best_params_)
-        if self.n_refits > 1:
+    def _held_out(
+        self,
+        n_settings: int,
+        X: Any,
+        y: Any,
+        rows: TrainingSet,
+        splits: list[tuple[Array, Array]],
+        score_params: dict[str, Any],
+    ) -> HeldOut:
+        """What becomes of the probabilities on the rows left out."""
+        chooses = self.refit is not False and not callable(self.refit)
+        is_team = self.final_model == "team" and min(self.n_refits, n_settings) > 1
+        scorer = None
+        if is_team and chooses and not self._is_automatic:
+            scorer = scoring.scorer_that_chooses(
+                self.scoring, self.refit, self.estimator
+            )
+        return HeldOut(
+            rows,
+            [candidates.row_numbers(test, len(rows.y)) for _, test in splits],
+            partial(candidates.of_rows, X, y, score_params),
+            scorer,
+            self.error_score,
+            at_most=self.n_refits if is_team and chooses else 1,
+            oof_proba=self.oof_proba,
+        )
+
+    def _refit(self, network: Any, task: Task, X: Any, y: Any, **given: Any) -> None:
+        """Fit the team to all rows, as one network or as several."""
+        numbers = np.flatnonzero(self.team_weights_)
+        weights = self.team_weights_[numbers].tolist()
+        params = [self.cv_results_["params"][number] for number in numbers]
+        team = [clone(network).set_params(**of_member) for of_member in params]
+        best = team[0]
+        if self.verbose > 0 and self.final_model == "team":
+            shares = zip(weights, params, strict=True)
+            print("Team: " + ", ".join(f"{w:.2f} of {p}" for w, p in shares))
+        if len(team) > 1:
+            best = RegularizedMLPEnsemble(team, self.n_refits, weights=weights)
+        elif self.n_refits > 1:
             best = RegularizedMLPEnsemble(best, self.n_refits)
         start = time.time()
         with task.of_refit(best), silent(FitAdviceWarning):
@@ -652,9 +728,14 @@ n_iter_no_change, averaging, max_fun
         return np.array_split(np.arange(n_candidates), min(n_stacks, n_candidates))
 
     def _choose_best(
-        self, grid: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any
+        self,
+        grid: list[dict[str, Any]],
+        out: list[dict[str, Any]],
+        refit_metric: Any,
+        held_out: HeldOut,
     ) -> None:
-        """Write the results and which is best, as ``GridSearchCV`` does."""
+        """Write the results, which is best, as ``GridSearchCV`` does, and the team."""
+        self.n_splits_ = len(out) // len(grid)
         self._scored_by, scores = self.scoring, out[0]["test_scores"]
         with np.errstate(over="ignore", invalid="ignore"):
             # The standard deviation of huge losses.
@@ -678,6 +759,11 @@ n_iter_no_change, averaging, max_fun
         self.best_params_ = found["params"][self.best_index_]
         self.lambd_ = self.best_params_["lambd"]
         self.keep_prob_ = self.best_params_["keep_prob"]
+        weights = held_out.weights(out, self.best_index_)
+        if self.oof_proba:
+            self.oof_proba_ = held_out.mean_proba(out, weights)
+        if self.refit:
+            self.team_weights_ = weights
 
 
 @contextmanager

@@ -468,6 +468,7 @@ def test_a_search_averages_refits_of_the_best_setting():
         (0.1, 10.0),
         (1.0,),
         cv=3,
+        final_model="best",
         n_refits=3,
         hidden_layer_sizes=(6, 4),
         learning_rate="cosine",

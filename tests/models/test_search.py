@@ -83,6 +83,7 @@ def search(lambds=LAMBDS, keep_probs=KEEP_PROBS, **parameters):
         "cv": 2,
         # Checks less than scikit-learn's own metrics, so that scoring costs less.
         "scoring": likelihood,
+        "final_model": "best",
         "n_refits": 1,
         "averaging": 0.0,
         "early_stopping_refit": False,
@@ -105,6 +106,8 @@ def separate(of):
         "keep_prob": list(parameters.pop("keep_probs")),
     }
     assert parameters.pop("n_refits") == 1
+    for name in ("final_model", "oof_proba"):
+        del parameters[name]
     outer = {name: parameters.pop(name) for name in SEARCH}
     scoring = parameters.pop("early_stopping_scoring")
     model = RegularizedMLPClassifier(scoring=scoring, **parameters)
@@ -1423,7 +1426,14 @@ def test_all_defaults():
     for each in of.best_estimator_.estimators_:
         assert (each.batch_size, each.max_iter) == (12, 60)
         assert each.validation_scores_ is None
-        assert (each.lambd, each.keep_prob) == (of.lambd_, of.keep_prob_)
+    # The members of the team, in the order of the grid.
+    networks = [
+        {"lambd": each.lambd, "keep_prob": each.keep_prob}
+        for each in of.best_estimator_.estimators_
+    ]
+    in_team = [of.cv_results_["params"][i] for i in np.flatnonzero(of.team_weights_)]
+    assert [p for p in of.cv_results_["params"] if p in networks] == in_team
+    assert len(in_team) > 1
 
 
 class Sizes(Seen):
@@ -1612,7 +1622,7 @@ def test_parameters():
     network = set(RegularizedMLPClassifier().get_params())
     shared = network - {"lambd", "keep_prob", "warm_start", "scoring", "verbose"}
     own = {"lambds", "keep_probs", "n_refits", "early_stopping_scoring", *SEARCH}
-    assert names == shared | own
+    assert names == shared | own | {"final_model", "oof_proba"}
     defaults = RegularizedMLPClassifierCV().get_params()
     of_network = RegularizedMLPClassifier().get_params()
     others = {"batch_size": None, "max_iter": 60, "early_stopping": False}

@@ -102,8 +102,8 @@ def test_what_both_have_is_declared_once():
         of_network = Settings._parameter_constraints[name]
         assert list(map(str, allowed)) == list(map(str, of_network)), name
     assert search.keys() - network.keys() == {
-        *("lambds", "keep_probs", "cv", "refit", "n_refits", "n_jobs"),
-        *("return_train_score", "error_score", "early_stopping_scoring"),
+        *("lambds", "keep_probs", "cv", "refit", "final_model", "n_refits", "n_jobs"),
+        *("return_train_score", "oof_proba", "error_score", "early_stopping_scoring"),
     }
     assert network.keys() - search.keys() == {"lambd", "keep_prob", "warm_start"}
 
