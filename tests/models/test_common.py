@@ -104,6 +104,7 @@ def test_scikit_learns_checks_of_other_settings(estimator, check):
         RegularizedMLPClassifierCV(**SEARCH),
         RegularizedMLPClassifierCV(**SEARCH, solver="sgd", scoring="accuracy"),
         RegularizedMLPClassifierCV(**SEARCH | {"lambds": (1.0,)}, error_score="raise"),
+        RegularizedMLPClassifierCV(**SEARCH | {"n_refits": 3}, oof_proba=True),
     ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -21,7 +21,6 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_val_predict,
 )
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 from skreg._models import ensemble as _ensemble
@@ -679,23 +678,3 @@ def test_a_bad_final_model_is_named():
         search(final_model="all").fit(*table()[:2])
     with pytest.raises(ValueError, match="'oof_proba' parameter"):
         search(oof_proba="yes").fit(*table()[:2])
-
-
-@pytest.mark.slow
-@parametrize_with_checks(
-    [
-        RegularizedMLPClassifierCV(
-            (0.1, 1.0),
-            (1.0,),
-            cv=2,
-            n_refits=2,
-            oof_proba=True,
-            hidden_layer_sizes=(10,),
-            max_iter=100,
-        )
-    ]
-)
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
