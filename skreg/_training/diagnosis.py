@@ -78,7 +78,8 @@ def mark_outweighed(problem: Problem, results: Sequence[Result]) -> None:
     Then the weights have shrunk, and it predicts as a constant model does.
     """
     rows, layout = problem.training, problem.layout
-    if problem.lambds.max() / rows.total_weight < _STRONG:
+    is_strong = problem.lambds.max(axis=-1) / rows.total_weight >= _STRONG
+    if not is_strong.any():
         return
     thetas = [result.theta for result in results]
     theta = np.array(thetas) if problem.is_stack else thetas[0]
@@ -97,7 +98,7 @@ def mark_outweighed(problem: Problem, results: Sequence[Result]) -> None:
     with np.errstate(all="ignore"):
         # Of a network that diverged.
         is_small = squares(theta) <= _SQUARES_LEFT * squares(start)
-        outweighed = is_small & (loss(theta) >= _LOSS_LEFT * loss(constant))
+        outweighed = is_strong & is_small & (loss(theta) >= _LOSS_LEFT * loss(constant))
     for result, found in zip(results, np.ravel(outweighed), strict=True):
         result.outweighed = bool(found) and result.failure is None
 
