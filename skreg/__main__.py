@@ -135,8 +135,13 @@ def _train(args: argparse.Namespace) -> None:
     frame = columns.cells_.transform(table.drop(columns=left_out))[0]
     about = table.isna().sum().to_frame("missing")
     about["taken as"] = pd.Series(columns.vectorizer_.column_to_kind_ | left_out)
+    # The pipeline has standardised the columns.
     search = skreg.RegularizedMLPClassifierCV(
-        scoring=args.scoring, random_state=args.seed, n_jobs=args.jobs, verbose=1
+        scoring=args.scoring,
+        standardize=False,
+        random_state=args.seed,
+        n_jobs=args.jobs,
+        verbose=1,
     )
     boosting = ensemble.HistGradientBoostingClassifier(random_state=args.seed)
     models = {

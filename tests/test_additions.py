@@ -497,8 +497,9 @@ def test_sparse_is_the_same_model(digits, container, parameters):
     X, y = digits[0][:400], digits[1][:400]
     X_sparse = getattr(sparse, container)(X)
     weight = np.random.default_rng(0).integers(0, 3, 400)
-    dense = classifier(**parameters).fit(X, y, sample_weight=weight)
-    found = classifier(**parameters).fit(X_sparse, y, sample_weight=weight)
+    model = classifier(**parameters, standardize=False)
+    dense = clone(model).fit(X, y, sample_weight=weight)
+    found = clone(model).fit(X_sparse, y, sample_weight=weight)
     assert_same_weights(found, dense, rtol=0, atol=1e-10)
     for method in ("predict", "predict_proba", "decision_function", "input_gradients"):
         np.testing.assert_allclose(
@@ -763,7 +764,7 @@ def test_dropped_inputs_have_the_mean_of_the_inputs(container):
     X = np.full((4000, 1), 2.0)
     y = np.arange(4000) % 2
     model = classifier(hidden_layer_sizes=(1,), activation="identity", max_iter=1)
-    model.set_params(input_keep_prob=0.25).fit(X, y)
+    model.set_params(input_keep_prob=0.25, standardize=False).fit(X, y)
     model.coefs_ = [np.ones((1, 1)), np.ones((1, 1))]
     model.intercepts_ = [np.zeros(1), np.zeros(1)]
     proba = model.sample_proba(container(X), n_samples=1, random_state=0)[0, :, 1]

@@ -98,6 +98,7 @@ BAD_PARAMETERS = {
     "learning_rate_init": [0, -0.1, math.nan, math.inf, "0.1", None],
     "power_t": [-0.5, math.nan, math.inf, "0.5", None],
     "max_iter": [0, -1, 10.5, math.inf, "10", None],
+    "standardize": ["yes", None, 2, 0.5],
     "shuffle": ["yes", None, 2, 0.5],
     "random_state": [-1, 1.5, "0", 2**40, np.random.default_rng(0), (1, 2)],
     "tol": [-1e-3, math.nan, math.inf, "0.1", None],

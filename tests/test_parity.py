@@ -25,6 +25,9 @@ AS_THEIRS = {
 }
 noisy = partial(make_data, n=37, noise=1.0)
 
+# MLPClassifier takes columns as they are.
+plain = partial(RegularizedMLPClassifier, standardize=False)
+
 
 def output_of(kind):
     return "softmax" if kind == "multiclass" else "logistic"
@@ -64,9 +67,7 @@ def beside(kind, activation="relu", penalty=0.7, solver="sgd", **parameters):
         **AS_THEIRS,
         **parameters,
     }
-    ours = started(
-        RegularizedMLPClassifier(lambd=penalty, averaging=0.0, **shared), X, y
-    )
+    ours = started(plain(lambd=penalty, averaging=0.0, **shared), X, y)
     # A new optimiser for each: ours had no warm_start before, theirs is new.
     theirs = clone(MLPClassifier(alpha=penalty, **shared)).set_params(max_iter=1)
     with no_convergence_warning():
@@ -142,7 +143,7 @@ def test_the_fitted_attributes_have_the_same_names_shapes_and_types(
         **AS_THEIRS,
         "early_stopping": early_stopping and solver != "lbfgs",
     }
-    ours = RegularizedMLPClassifier(early_stopping_refit=False, **shared)
+    ours = plain(early_stopping_refit=False, **shared)
     theirs = MLPClassifier(**shared)
     with no_convergence_warning():
         ours.fit(X, y)
@@ -186,9 +187,7 @@ def test_mlp_classifier_predicts_the_same_with_our_weights(kind, activation, dty
         "learning_rate_init": 0.1,
         "random_state": 0,
     }
-    ours = RegularizedMLPClassifier(
-        learning_rate="cosine", lambd=0.1, max_iter=30, **shared
-    ).fit(X, y)
+    ours = plain(learning_rate="cosine", lambd=0.1, max_iter=30, **shared).fit(X, y)
     theirs = MLPClassifier(max_iter=1, **shared)
     with no_convergence_warning():
         theirs.fit(X, y)
@@ -315,7 +314,7 @@ def test_lbfgs_has_the_loss_and_gradient_of_mlp_classifier(
 @pytest.mark.parametrize("kind", KINDS)
 def test_lbfgs_reports_the_objective_of_its_weights(kind):
     X, y = noisy(kind)
-    estimator = RegularizedMLPClassifier(
+    estimator = plain(
         (6, 5), "tanh", solver="lbfgs", lambd=0.7, max_iter=500, random_state=0
     ).fit(X, y)
     parameters = parameters_of(estimator)
@@ -343,7 +342,7 @@ def test_full_batch_sgd_follows_gradient_descent_for_200_steps(kind, lambd, weig
     X, y = noisy(kind)
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y)) if weighted else None
     estimator = started(
-        RegularizedMLPClassifier(
+        plain(
             (6, 5),
             "relu",
             lambd=lambd,
@@ -399,7 +398,7 @@ def test_the_optimisers_and_schedules_follow_their_formulas(optimiser, schedule)
     X, y = noisy("multiclass")
     n_epochs = 30
     estimator = started(
-        RegularizedMLPClassifier(
+        plain(
             (6,),
             "tanh",
             lambd=0.5,

@@ -163,6 +163,6 @@ def _end_fit(
     """What ``fit`` does after training; it needs none of scikit-learn's arguments."""
     if result.failure is not None:
         raise result.failure
-    model._keep_fit(result, rows.target)
+    model._keep_fit(result)
     warn_of_result(model, result, rows)
     return model

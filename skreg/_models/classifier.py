@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils.multiclass import unique_labels
@@ -45,9 +46,10 @@ from skreg._training.labels import (
     plain_labels,
     target_of_classes,
 )
-from skreg._training.problem import Before, dropout, model_attributes
+from skreg._training.problem import Before, dropout
 from skreg._training.rows import (
     Rows,
+    Scaling,
     Sparse,
     checked_rows,
     given_rows,
@@ -102,8 +104,21 @@ class RegularizedMLPClassifier(
         one for all hidden layers, or one for each. 1 turns dropout off. It is rounded
         to a multiple of 1/65536, and the kept units are divided by the rounded value.
 
+    standardize : bool, default=True
+        Whether ``fit`` trains on standardised columns, (x - mean) / deviation, by the
+        weights of its rows, those set aside for validation included. The scale is then
+        folded into W1 and b1: ``coefs_`` and all methods are for X in its own units.
+        It is the default since columns of other magnitudes are the commonest way for a
+        network to fail (LeCun et al. 1998, section 4.3). ``lambd``, ``max_norm`` and
+        ``loss_`` are those of standardised columns. Columns of 0 and 1 stay as they
+        are, and a sparse X keeps its means. What goes on from a ``fit``, by
+        ``warm_start`` or ``partial_fit``, keeps its scale, whatever this is by then;
+        ``partial_fit`` of a new model takes columns as they are.
+
     input_keep_prob : float, default=1.0
         The probability of keeping an input value in training, above 0 and at most 1.
+        A value that is dropped becomes the mean of its column where that was taken off
+        (``mean_``), otherwise 0.
         Srivastava et al. (2014) advise 0.8 where ``keep_prob`` is 0.5. Of a sparse X
         the stored values are dropped, with other masks than those of the same X dense.
 
@@ -258,6 +273,14 @@ class RegularizedMLPClassifier(
     intercepts_ : list of ndarray of shape (n_out,)
         The biases of each layer.
 
+    mean_ : ndarray of shape (n_features_in_,) or None
+        What was taken off each column in training: its mean, or 0. None if no column
+        was scaled.
+
+    scale_ : ndarray of shape (n_features_in_,) or None
+        What each column was divided by: its standard deviation, or 1. Hence
+        ``coefs_[0] * scale_[:, None]`` are the weights of standardised columns.
+
     loss_ : float
         The loss J of the last epoch, penalty included: the mean over its batches, each
         before its step.
@@ -345,6 +368,9 @@ class RegularizedMLPClassifier(
 
     Gal and Ghahramani (2016). Dropout as a Bayesian approximation. ICML.
 
+    LeCun, Bottou, Orr and Müller (1998). Efficient backprop. Neural Networks: Tricks of
+    the Trade.
+
     Glorot and Bengio (2010). Understanding the difficulty of training deep feedforward
     neural networks. AISTATS.
 
@@ -395,8 +421,8 @@ class RegularizedMLPClassifier(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows. float32 and float64 are computed in their own precision, also in
-            tensors and tables, other types in float64. Scale the columns first, for
-            example with ``StandardScaler``.
+            tensors and tables, other types in float64. Columns may have any units
+            (``standardize``).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             The classes; or 0 and 1 for each label of a multilabel problem. Classes are
             strings or numbers that are whole. Integers and bools in an object column
@@ -435,9 +461,9 @@ class RegularizedMLPClassifier(
         ConvergenceWarning
             If ``max_iter`` ends the training; ``converged_`` is then False.
         FitAdviceWarning
-            If columns of X are not scaled, if weights have a mean far from 1, so that
-            ``lambd`` is much stronger or weaker, or if parameters of early stopping
-            were set and do nothing. It is a UserWarning.
+            If columns of X are not scaled, with ``standardize=False``; if weights have
+            a mean far from 1, so that ``lambd`` is much stronger or weaker; or if
+            parameters of early stopping were set and do nothing. It is a UserWarning.
         RegularizationWarning
             If ``lambd`` is so large for the total weight that nothing is left of the
             network. It is a UserWarning.
@@ -469,14 +495,14 @@ class RegularizedMLPClassifier(
             data = {"X": X if named else given.X, "y": given.y, "metadata": extra}
             task = Task(self, data)
             (result,) = train([self], rows, given.validation, before, task=task)
-            self._keep_fit(result, rows.target)
+            self._keep_fit(result)
         self._end_fit(result, task, rows)
         warn_of_fit(self, rows, given.validation, is_new=before is None)
         return self
 
-    def _keep_fit(self, result: Result, target: Target) -> None:
+    def _keep_fit(self, result: Result) -> None:
         """Write the fitted attributes of a fit."""
-        self._keep(result, target, state=self.warm_start)
+        self._keep(result, state=self.warm_start)
         self.n_iter_ = result.n_epochs
         self.loss_curve_ = result.loss_curve
         self.converged_ = result.converged
@@ -568,7 +594,7 @@ class RegularizedMLPClassifier(
             target = self._target_of_partial_fit(labels, classes)
             data = training_set(rows, labels, sample_weight, target, self.class_weight)
             (result,) = train([self], data, before=self._before, incremental=True)
-            self._keep(result, data.target, state=True)
+            self._keep(result, state=True)
             self.n_iter_ = self.best_n_iter_ = n_iter + result.n_epochs
             # No longer than that of a fit, however many calls there are.
             self.loss_curve_ = [*loss_curve, *result.loss_curve][-self.max_iter :]
@@ -618,11 +644,16 @@ class RegularizedMLPClassifier(
         if not hasattr(self, "coefs_"):
             return None
         state = getattr(self, "_training_state", None)
-        return Before(self.coefs_, self.intercepts_, self.t_, state)
+        return Before(self.coefs_, self.intercepts_, self.t_, state, self._scaling)
 
-    def _keep(self, result: Result, target: Target, *, state: bool) -> None:
+    @property
+    def _scaling(self) -> Scaling | None:
+        """How the columns were scaled in training, if they were."""
+        return None if self.mean_ is None else Scaling(self.mean_, self.scale_)
+
+    def _keep(self, result: Result, *, state: bool) -> None:
         """Write the fitted attributes that fit and partial_fit have in common."""
-        self.__dict__.update(model_attributes(result.layers, target))
+        self.__dict__.update(result.attributes)
         self.loss_ = result.loss
         self.t_ = result.samples_seen
         self.validation_scores_ = None
@@ -727,6 +758,11 @@ class RegularizedMLPClassifier(
                 f"{self.input_keep_prob!r} drop nothing, so that all samples would be "
                 "alike. Fit with a keep_prob such as 0.8, or use predict_proba."
             )
+        if self.input_keep_prob < 1 and self.mean_ is not None and self.mean_.any():
+            # What is dropped becomes the mean of its column, as in training.
+            mean, (W, b) = self.mean_.astype(rows.dtype), layers[0]
+            rows = (rows.toarray() if issparse(rows) else rows) - mean
+            layers[0] = Layer(W, b + W @ mean[:, np.newaxis])
         streams = random_streams(random_state)
         drop = dropout(self, keep_probs, hidden_units, streams, rows.dtype)
         activation = ACTIVATIONS[self.activation]

@@ -418,5 +418,5 @@ def _fit_in_stacks(
         if result.failure is not None:
             raise result.failure
         network.__dict__.update(features)
-        network._keep_fit(result, data.target)
+        network._keep_fit(result)
     return results

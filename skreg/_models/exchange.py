@@ -60,7 +60,10 @@ class Exchange:
         since ``MLPClassifier`` divides by the rows of the batch; of ``lambd`` by layer
         it is the one that costs the same with these weights. What it has not is left
         out: dropout, ``max_norm``, ``class_weight``, ``averaging``, 'cosine' (which
-        becomes 'constant') and ``early_stopping='auto'`` (which becomes False).
+        becomes 'constant') and ``early_stopping='auto'`` (which becomes False). Its
+        weights are for X in its own units, where those of a model with ``scale_`` were
+        penalised for standardised columns: no ``alpha`` has that meaning, and the
+        optimiser's state, which is of that network, is left out too.
 
         Returns
         -------
@@ -109,7 +112,7 @@ class Exchange:
         - ``batch_size='auto'`` is 200;
         - ``learning_rate`` is 'constant' unless the solver is 'sgd';
         - ``early_stopping`` watches the accuracy, and there is no training on all rows
-          after it; ``averaging`` is 0.
+          after it; ``averaging`` is 0, and ``standardize`` False.
 
         Parameters
         ----------
@@ -234,6 +237,7 @@ def _from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mod
     model.coefs_, model.intercepts_ = _copied(mlp)
     model.classes_ = np.array(mlp.classes_)
     model.out_activation_ = mlp.out_activation_
+    model.mean_ = model.scale_ = None
     if hasattr(mlp, "feature_names_in_"):
         model.feature_names_in_ = mlp.feature_names_in_.copy()
     _take_history(model, mlp)
@@ -326,6 +330,7 @@ def _our_settings(mlp: Any, solver: str) -> dict[str, Any]:
         "n_validation_splits": 1,
         "scoring": "accuracy" if stops_early else "loss",
         "averaging": 0.0,
+        "standardize": False,
     }
 
 
@@ -415,7 +420,7 @@ def _give_optimizer(theirs: Any, model: Any) -> None:
     """The moments of the model's optimiser, or none: partial_fit makes a new one."""
     parameters: Settings = model
     state = getattr(model, "_training_state", None)
-    if state is None or state["solver"] != parameters.solver:
+    if model.mean_ is not None or not state or state["solver"] != parameters.solver:
         del theirs._optimizer
         return
     optimizer = theirs._optimizer

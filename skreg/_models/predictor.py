@@ -130,7 +130,7 @@ class Predictor(ClassifierMixin):
         ...     learning_rate="cosine", max_iter=50, random_state=0
         ... ).fit(X, y)
         >>> f"{model.predict_log_proba(X[:5] * 1e4).min():.0e}"
-        '-2e+05'
+        '-2e+04'
         """
         return self._predicted(X, "log_probabilities")
 

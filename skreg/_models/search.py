@@ -184,11 +184,11 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         are at most 160, so that the 60 epochs are 240 steps. Else as in
         :class:`RegularizedMLPClassifier`.
 
-    hidden_layer_sizes, activation, input_keep_prob, max_norm, class_weight, solver, \
-learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
-momentum, nesterovs_momentum, early_stopping, early_stopping_refit, \
-n_validation_splits, train_scores, validation_fraction, beta_1, beta_2, epsilon, \
-n_iter_no_change, averaging, max_fun
+    hidden_layer_sizes, activation, standardize, input_keep_prob, max_norm, \
+class_weight, solver, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, momentum, nesterovs_momentum, early_stopping, \
+early_stopping_refit, n_validation_splits, train_scores, validation_fraction, beta_1, \
+beta_2, epsilon, n_iter_no_change, averaging, max_fun
         Those of :class:`RegularizedMLPClassifier`, the same for all networks. The
         defaults are its own but for ``early_stopping=False``, since the grid says how
         much to regularise, and a shorter course, ``max_iter=60``. With
@@ -451,7 +451,7 @@ n_iter_no_change, averaging, max_fun
     def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
         """Say once what each of the fits would say of the rows."""
         warn_of_rows(
-            columns_text(network, training),
+            None if network.standardize else columns_text(network, training),
             weights_text(training, "lambds", self.lambds, self.lambds),
             idle_text(network, training, validation, "early_stopping_scoring"),
         )

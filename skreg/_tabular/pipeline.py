@@ -58,7 +58,8 @@ def tabular_pipeline(
     Parameters
     ----------
     model : estimator, default=None
-        The last step. None is ``RegularizedMLPClassifierCV()``.
+        The last step. None is ``RegularizedMLPClassifierCV(standardize=False)``: the
+        columns are standardised already, and more would make rare splines large.
     cardinality_threshold : int, default=40
         A column of text with fewer different values than this is one of categories
         (``low_cardinality``), the others are free text (``high_cardinality``).
@@ -153,7 +154,7 @@ def tabular_pipeline(
         **(defaults | chosen),
     )
     numeric = _numbers() if numeric is None else numeric
-    model = RegularizedMLPClassifierCV() if model is None else model
+    model = RegularizedMLPClassifierCV(standardize=False) if model is None else model
     return make_pipeline(NamedColumns(vectorizer, numeric, decimal), model)
 
 

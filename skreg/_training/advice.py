@@ -61,7 +61,9 @@ class FitAdviceWarning(UserWarning):
     >>> from skreg import FitAdviceWarning, RegularizedMLPClassifier
     >>> X, y = [[0.0], [1000.0]], [0, 1]
     >>> with warnings.catch_warnings(record=True, action="always") as caught:
-    ...     model = RegularizedMLPClassifier(lambd=0.1, max_iter=3).fit(X, y)
+    ...     model = RegularizedMLPClassifier(
+    ...         lambd=0.1, max_iter=3, standardize=False
+    ...     ).fit(X, y)
     >>> caught[0].category is FitAdviceWarning
     True
     """
@@ -148,10 +150,11 @@ def warn_of_fit(
 ) -> None:
     """One warning of all that may spoil a fit of a network, if there is anything.
 
-    Of columns only where the rows are the first, ``is_new``.
+    Of columns only where the rows are the first, ``is_new``, and are not standardised.
     """
+    asks = is_new and not settings.standardize
     warn_of_rows(
-        columns_text(settings, training) if is_new else None,
+        columns_text(settings, training) if asks else None,
         network_weights_text(settings, training),
         idle_text(settings, training, validation),
     )
@@ -169,10 +172,10 @@ def warn_of_rows(*texts: str | None) -> None:
 
 def columns_text(settings: Shared, data: Rows) -> str | None:
     """What to say of columns that are not scaled; None if there are none."""
-    sums, squares, n_rows = data.moments()
     with np.errstate(all="ignore"):
-        roots, means = np.sqrt(squares / n_rows), sums / n_rows
-        deviations = np.sqrt(np.maximum(squares / n_rows - means**2, 0))
+        means, squares = data.moments()
+        roots = np.sqrt(squares)
+        deviations = np.sqrt(np.maximum(squares - means**2, 0))
         # A constant column says nothing, wherever it is.
         is_constant = deviations <= 1e-6 * roots
         is_far = (abs(means) > _FAR * deviations) & ~is_constant & (roots > _NOT_SMALL)

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from skreg._network import Array
 from skreg._network.objective import Batch
-from skreg._training.rows import TrainingSet
+from skreg._training.rows import Scaling, TrainingSet
 
 # Small batches are gathered some at a time, up to this size and number.
 _GATHERED_BYTES = 2**20
@@ -37,6 +37,7 @@ class Batches:
 
     There are ⌈n / batch_size⌉ batches, whose sizes differ by one at most. Each epoch
     shuffles the rows if a ``generator`` is given and there is more than one batch.
+    Rows are scaled where they are gathered, if there is a ``scaling``.
     ``most_rows`` is the number of rows of the largest chunk.
     """
 
@@ -44,9 +45,10 @@ class Batches:
         self,
         data: TrainingSet,
         batch_size: int,
+        generator: np.random.Generator | None = None,
         *,
         chunk_rows: int,
-        generator: np.random.Generator | None = None,
+        scaling: Scaling | None = None,
     ) -> None:
         chunk_rows = min(chunk_rows, _SUMMED_ROWS)
         n = self.n_rows = data.n_rows
@@ -61,7 +63,8 @@ class Batches:
         self.most_rows = min(largest, chunk_rows)
         self._data = data
         self._generator = generator if n_batches > 1 else None
-        # Without it, chunks are slices of X, and nothing is gathered.
+        self._scaling = scaling
+        # Without it, chunks are slices of X, and nothing is gathered but to be scaled.
         self._order: Array | None = None
         if data.rows is not None or self._generator is not None:
             self._order = data.row_numbers().copy()
@@ -150,6 +153,9 @@ class Batches:
             np.take(data.y, rows, axis=0, out=y, mode="clip")
             if self._weight is not None:
                 np.take(self._weight, rows, out=weight, mode="clip")
+        if self._scaling is not None:
+            X = X.copy() if self._order is None else X
+            self._scaling.apply(X)
         if data.target.kind == "multiclass":
             np.equal(self._codes, y, out=Y)
         else:

@@ -15,7 +15,6 @@ from skreg._network.optimizers import (
     flush_subnormals,
     learning_rate_at,
 )
-from skreg._network.theta import Layer
 from skreg._training.callbacks import Epochs
 
 # A plateau at this 'adaptive' learning rate or below ends the training.
@@ -65,8 +64,8 @@ class Result:
     the last complete epoch. ``diverged`` says that it led nowhere, and ``failure`` has
     the error to raise. ``outweighed`` says that the penalty has left nothing of the
     network. ``refit`` says that the validation scores are those of trainings
-    before this one, which is on all rows. ``layers`` are views of ``theta``, and
-    ``state`` is what a later training goes on from.
+    before this one, which is on all rows. ``attributes`` are the fitted ones of the
+    network, and ``state`` is what a later training goes on from.
     """
 
     theta: Array
@@ -88,7 +87,7 @@ class Result:
     failure: ValueError | None = None
     outweighed: bool = False
     refit: bool = False
-    layers: tuple[Layer, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] | None = None
 
 

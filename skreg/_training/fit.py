@@ -15,7 +15,7 @@ from skreg._training.descent import Descent, Result, Run, Solver, Stack
 from skreg._training.diagnosis import failure_of, mark_outweighed
 from skreg._training.early_stopping import Plateau
 from skreg._training.lbfgs import LBFGS
-from skreg._training.problem import Before, Problem, model_attributes
+from skreg._training.problem import Before, Problem
 from skreg._training.rows import Rows
 from skreg._training.settings import Settings
 from skreg._training.threads import threads_for
@@ -64,7 +64,7 @@ def train(
     KeyboardInterrupt a single network has what its first split has come to.
     """
     course = Course.of(networks[0])
-    problem = problem_type.of(networks, training, before, starts)
+    problem = problem_type.of(networks, training, before, starts, incremental)
     progress = Progress(problem.settings, task or Task(), ensemble=starts is not None)
     if len(training.target.classes) == 1:
         progress.task.begin_fit()
@@ -160,8 +160,7 @@ class _Split(NamedTuple):
 
     def _attributes(self, run: Run) -> dict[str, Any]:
         """The fitted attributes of a network as it is."""
-        layers = self.problem.layout.layers(run.result.theta.copy())
-        return model_attributes(layers, self.problem.training.target)
+        return self.problem.attributes(run.result.theta)
 
     def results(self) -> list[Result]:
         return self._checked(self.solver.finish())
@@ -170,15 +169,13 @@ class _Split(NamedTuple):
         return self._checked(self.solver.interrupted(interrupt))
 
     def _checked(self, results: list[Result]) -> list[Result]:
-        """With the error of those that led nowhere, the layers and the state."""
+        """With the error of those that led nowhere, the attributes and the state."""
         problem = self.problem
         for result, settings in zip(results, problem.members, strict=True):
             result.failure = failure_of(result, settings, problem.training)
             if result.failure is not None and not problem.is_stack:
                 raise result.failure
-            # A copy: a view would keep the whole stack with each of its networks.
-            theta = result.theta.copy() if problem.is_stack else result.theta
-            result.layers = problem.layout.layers(theta)
+            result.attributes = problem.attributes(result.theta)
         if not problem.is_stack:
             results[0].state = self._state(results[0])
         return results
@@ -263,8 +260,7 @@ def _descent(
 
 def _constant(problem: Problem, before: Before | None) -> Result:
     """The model of one class: it is certain with any weights, and zero costs least."""
-    layout = problem.layout
-    theta = np.zeros(layout.n_parameters, problem.training.X.dtype)
+    theta = np.zeros(problem.layout.n_parameters, problem.training.X.dtype)
     return Result(
         theta,
         watched=early_stopping.stops_early_for_sure(problem.settings),
@@ -272,5 +268,5 @@ def _constant(problem: Problem, before: Before | None) -> Result:
         samples_seen=0 if before is None else before.samples_seen,
         converged=True,
         loss=0.0,
-        layers=layout.layers(theta),
+        attributes=problem.attributes(theta),
     )

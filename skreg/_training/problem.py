@@ -19,11 +19,10 @@ from skreg._network.loss import OUTPUTS
 from skreg._network.objective import Objective
 from skreg._network.optimizers import OPTIMIZERS, Constants, limit_incoming_norms
 from skreg._network.propagation import LogitsError, chunk_rows, networks_at_once
-from skreg._network.theta import Layer, Layout, initial_theta, theta_of
+from skreg._network.theta import Layout, initial_theta, theta_of
 from skreg._training.batches import Batches
 from skreg._training.descent import BatchSource, Place, Score, Stack
-from skreg._training.labels import Target
-from skreg._training.rows import Rows, TrainingSet
+from skreg._training.rows import Rows, Scaling, TrainingSet, scaling_of
 from skreg._training.settings import (
     Settings,
     Streams,
@@ -41,13 +40,16 @@ _VECTORS = 7
 class Before(NamedTuple):
     """The model that a training goes on from: its weights, and what a solver left.
 
-    ``state`` is a dict of arrays, numbers and strings, or None.
+    ``state`` is a dict of arrays, numbers and strings, or None. ``scaling`` is how the
+    columns were scaled in the training so far: the weights are for X as it is, and the
+    state is of the network for scaled rows.
     """
 
     coefs: Sequence[Array]
     intercepts: Sequence[Array]
     samples_seen: int
     state: dict[str, Any] | None
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,9 @@ class Problem:
     ``members`` has the estimator of each network, whose parameters are read and not
     written; ``starts`` says which draw of the initial weights is whose. ``lambds``
     (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading axis for
-    the networks of a stack, which share all the rest. The rows are of the type
-    :class:`TrainingSet`; where they lie elsewhere, a subclass reaches them.
+    the networks of a stack, which share all the rest. θ and J are for rows of X to
+    which the ``scaling`` is applied. The rows are of the type :class:`TrainingSet`;
+    where they lie elsewhere, a subclass reaches them.
     """
 
     members: Sequence[Settings]
@@ -68,6 +71,7 @@ class Problem:
     keep_probs: Array
     streams: Streams
     training: Rows
+    scaling: Scaling | None = None
     validation: Rows | None = None
     # The estimator whose parameters are those of all, but for lambd and keep_prob.
     settings: Settings = field(init=False)
@@ -75,6 +79,8 @@ class Problem:
     # The rows of a batch, and those of it that are computed at a time.
     batch_rows: int = field(init=False)
     chunk_rows: int = field(init=False)
+    # The multiplications of the largest product that this process makes.
+    largest_product: int = field(init=False)
 
     @classmethod
     def of(
@@ -83,8 +89,16 @@ class Problem:
         training: Rows,
         before: Before | None = None,
         starts: Sequence[int] | None = None,
+        incremental: bool = False,
     ) -> Self:
-        """The problem of one estimator, or of several as a stack, checked."""
+        """The problem of one estimator, or of several as a stack, checked.
+
+        What goes on keeps its scaling. The first of ``incremental`` calls knows too few
+        rows for one. That of all training rows is that of all splits of them.
+        """
+        scaling = None if before is None else before.scaling
+        if before is None and members[0].standardize and not incremental:
+            scaling = scaling_of(training)
         of_layers = [checked_by_layer(each) for each in members]
         hidden_units, lambds, keep_probs = of_layers[0]
         random_state, samples_seen = members[0].random_state, 0
@@ -100,15 +114,21 @@ class Problem:
             streams = streams.restored(before.state["streams"])
         starts = [0] * len(members) if starts is None else starts
         layout = Layout((training.X.shape[1], *hidden_units, training.target.n_outputs))
-        return cls(members, starts, layout, lambds, keep_probs, streams, training)
+        return cls(
+            members, starts, layout, lambds, keep_probs, streams, training, scaling
+        )
 
     def __post_init__(self) -> None:
         settings, rows, layout = self.members[0], self.training, self.layout
+        batch, chunk = rows_of_batch(settings, rows.n_rows), chunk_rows(layout, rows.X)
+        # The products with a sparse X are scipy's, which has no threads for them.
+        largest = max(layout.sizes[int(issparse(rows.X)) :])
         vars(self).update(
             settings=settings,
             is_stack=self.lambds.ndim > 1,
-            batch_rows=rows_of_batch(settings, rows.n_rows),
-            chunk_rows=chunk_rows(layout, rows.X),
+            batch_rows=batch,
+            chunk_rows=chunk,
+            largest_product=min(batch, chunk) * largest,
         )
 
     def some(self, numbers: Sequence[int]) -> Self:
@@ -132,7 +152,10 @@ class Problem:
         dtype = training.X.dtype
         if before is not None:
             _check_layers(self.settings, layout, before)
-            return theta_of(before.coefs, before.intercepts, dtype)
+            theta = theta_of(before.coefs, before.intercepts, dtype)
+            if self.scaling is not None:
+                self.scaling.unfold(layout.layers(theta)[0])
+            return theta
         # Rare classes and extreme weights need not be learnt step by step.
         prior = training.prior_logits() if from_frequencies else 0.0
         generator, activation = self.streams.weights, self.settings.activation
@@ -193,12 +216,22 @@ class Problem:
         units = self.layout.hidden_units
         return dropout(self.settings, self.keep_probs, units, self.streams, dtype)
 
-    @property
-    def largest_product(self) -> int:
-        """The multiplications of the largest product that this process makes."""
-        # The products with a sparse X are scipy's, which has no threads for them.
-        sizes = self.layout.sizes[int(issparse(self.training.X)) :]
-        return min(self.batch_rows, self.chunk_rows) * max(sizes)
+    def attributes(self, theta: Array) -> dict[str, Any]:
+        """The fitted attributes with which a network predicts, for X as it is."""
+        layers, target = self.layout.layers(theta.copy()), self.training.target
+        mean, scale = self.scaling or (None, None)
+        if self.scaling is not None:
+            self.scaling.fold(layers[0])
+        return {
+            "coefs_": [W.T for W, _ in layers],
+            "intercepts_": [b[:, 0] for _, b in layers],
+            "mean_": mean,
+            "scale_": scale,
+            "classes_": target.classes,
+            "n_layers_": len(layers) + 1,
+            "n_outputs_": target.n_outputs,
+            "out_activation_": OUTPUTS[target.kind].activation,
+        }
 
     # What reaches the rows.
 
@@ -217,8 +250,9 @@ class Problem:
         """The rows for training, batch by batch."""
         assert isinstance(self.training, TrainingSet)
         order = self.streams.order if self.settings.shuffle else None
+        chunk, scaling = self.chunk_rows, self.scaling
         return Batches(
-            self.training, self.batch_rows, chunk_rows=self.chunk_rows, generator=order
+            self.training, self.batch_rows, order, chunk_rows=chunk, scaling=scaling
         )
 
     def minus_loss(self, objective: Objective, rows: Rows) -> Score:
@@ -229,7 +263,7 @@ class Problem:
         assert isinstance(rows, TrainingSet)
         n_networks = math.prod(objective.theta.shape[:-1])
         chunk = chunk_rows(objective.layout, rows.X, n_networks)
-        batches = Batches(rows, rows.n_rows, chunk_rows=chunk)
+        batches = Batches(rows, rows.n_rows, chunk_rows=chunk, scaling=self.scaling)
         return partial(_minus_loss, objective, batches)
 
     def score(self, objective: Objective, rows: Rows | None) -> Score | None:
@@ -239,9 +273,9 @@ class Problem:
         if self.settings.scoring == "loss":
             return self.minus_loss(objective, rows)
         assert isinstance(rows, TrainingSet)
-        axes = objective.theta.shape[:-1]
+        theta, axes = objective.theta, objective.theta.shape[:-1]
         scorers = {
-            place: _scorer(settings, objective, rows, place)
+            place: _scorer(settings, partial(self.attributes, theta[place]), rows)
             for settings, place in zip(self.members, np.ndindex(axes), strict=True)
         }
 
@@ -293,19 +327,17 @@ def _minus_loss(objective: Objective, rows: Batches, places: Sequence[Place]) ->
 
 
 def _scorer(
-    settings: Settings, objective: Objective, rows: TrainingSet, place: Place
+    settings: Settings, attributes: Callable[[], dict[str, Any]], rows: TrainingSet
 ) -> Callable[[], float]:
-    """The scorer's score of one network, as it is at the time."""
+    """The scorer's score of one network, with its attributes at the time."""
     model = copy.copy(settings)
-    # Views of θ: the model is always that of the last step.
-    layers = [Layer(W[place], b[place]) for W, b in objective.layers]
-    vars(model).update(model_attributes(layers, rows.target))
     vars(model).pop("feature_names_in_", None)
     scorer = check_scoring(model, scoring=settings.scoring)
     X, y, sample_weight = rows.gathered()
     extra = {} if sample_weight is None else {"sample_weight": sample_weight}
 
     def scored() -> float:
+        vars(model).update(attributes())
         try:
             return float(scorer(model, X, y, **extra))
         except LogitsError:
@@ -321,18 +353,6 @@ def _scorer(
             ) from error
 
     return scored
-
-
-def model_attributes(layers: Sequence[Layer], target: Target) -> dict[str, Any]:
-    """The fitted attributes that make a model predict."""
-    return {
-        "coefs_": [W.T for W, _ in layers],
-        "intercepts_": [b[:, 0] for _, b in layers],
-        "classes_": target.classes,
-        "n_layers_": len(layers) + 1,
-        "n_outputs_": target.n_outputs,
-        "out_activation_": OUTPUTS[target.kind].activation,
-    }
 
 
 def stack_size(settings: Settings, data: TrainingSet) -> int:

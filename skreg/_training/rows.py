@@ -13,6 +13,7 @@ from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import validate_data
 
 from skreg._network import Array
+from skreg._network.theta import Layer
 from skreg._training.class_weights import class_counts, class_factors, times_factors
 from skreg._training.labels import Target, check_y, infer_target
 from skreg._training.settings import Shared
@@ -20,8 +21,13 @@ from skreg._training.settings import Shared
 # The types that are computed in as they are; others become the first.
 FLOATS = (np.float64, np.float32)
 
-# Rows of X that are gathered for its moments.
-_ROWS_AT_ONCE = 4096
+# Values of X that are taken at a time for its moments.
+_VALUES_AT_ONCE = 2**18
+
+# A deviation of so many units of rounding of the mean is none, or of such a part of it
+# for sparse X.
+_ROUNDINGS = 10
+_LEAST_SPARSE = 1e-6
 
 
 class Sparse(Protocol):
@@ -149,6 +155,35 @@ def check_total(total: float, name: str) -> None:
         )
 
 
+class Scaling(NamedTuple):
+    """x → (x - mean) / scale of each column; both are of shape (n_features,)."""
+
+    mean: Array
+    scale: Array
+
+    def apply(self, X: Any) -> None:
+        """Scale rows in place; the mean of sparse ones is 0."""
+        if issparse(X):
+            X.data /= self.scale[X.indices]
+            return
+        X -= self.mean
+        X /= self.scale
+
+    def fold(self, first: Layer) -> None:
+        """W1 / scale and b1 - W1 / scale · mean: the same for rows as they are."""
+        W, b = first
+        with np.errstate(all="ignore"):
+            W /= self.scale
+            b -= (W @ self.mean)[:, np.newaxis]
+
+    def unfold(self, first: Layer) -> None:
+        """Undo :meth:`fold`."""
+        W, b = first
+        with np.errstate(all="ignore"):
+            b += (W @ self.mean)[:, np.newaxis]
+            W *= self.scale
+
+
 class Rows(Protocol):
     """What training asks of its rows, wherever they lie."""
 
@@ -163,7 +198,7 @@ class Rows(Protocol):
     def strata(self) -> Array: ...
     def prior_logits(self) -> Array: ...
     def magnitudes(self) -> Array: ...
-    def moments(self) -> tuple[Array, Array, int]: ...
+    def moments(self, about: Array | None = None) -> Array: ...
     def split(
         self, n_validation: Array, random_state: int, part: int = 0, n_parts: int = 1
     ) -> "tuple[Rows, Rows]": ...
@@ -277,27 +312,60 @@ class TrainingSet:
         magnitudes: Array = np.maximum(*largest)
         return magnitudes
 
-    def moments(self) -> tuple[Array, Array, int]:
-        """Σ x and Σ x² of each column of X, and the number of rows that take part."""
-        X, rows = self.X, self.rows
-        if rows is None:
-            return *_moments(X), X.shape[0]
+    def moments(self, about: Array | None = None) -> Array:
+        """The means of x - about and of its square, by ``weight``: (2, n_features).
+
+        Those of a column of 0 and 1 about 0 are exactly the same. Of sparse X they are
+        about 0 always.
+        """
+        X, weight = self.X, self.weight
+        weight = np.broadcast_to(1.0, X.shape[:1]) if weight is None else weight
+        about = np.zeros(X.shape[1]) if about is None else about
+        step = 1 + _VALUES_AT_ONCE * X.shape[0] // (1 + X.size)
         total = np.zeros((2, X.shape[1]))
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            total += _moments(X[rows[start : start + _ROWS_AT_ONCE]])
-        return total[0], total[1], len(rows)
+        with np.errstate(all="ignore"):
+            for start in range(0, self.n_rows, step):
+                some: Any = slice(start, start + step)
+                some = some if self.rows is None else self.rows[some]
+                total += _moments(X[some], weight[some] / self.total_weight, about)
+        return total
 
 
-def _moments(X: Any) -> tuple[Array, Array]:
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if issparse(X):
-            values, n = X.data.astype(float), X.shape[1]
-            return (
-                np.bincount(X.indices, values, minlength=n),
-                np.bincount(X.indices, np.square(values), minlength=n),
-            )
-        sums = X.sum(axis=0, dtype=float)
-        return sums, np.einsum("ij,ij->j", X, X, dtype=float)
+def _moments(X: Any, shares: Array, about: Array) -> Array:
+    """Σ share (x - about) and Σ share (x - about)²; of sparse X about 0."""
+    if issparse(X):
+        of_values = shares.repeat(np.diff(X.indptr)) * X.data
+        both, n = (of_values, of_values * X.data), X.shape[1]
+        return np.array([np.bincount(X.indices, each, minlength=n) for each in both])
+    values = X - about
+    of_values = values * shares[:, np.newaxis]
+    return np.array([of_values.sum(axis=0), (of_values * values).sum(axis=0)])
+
+
+def scaling_of(rows: Rows) -> Scaling | None:
+    """What gives each column the mean 0 and the deviation 1, by weight.
+
+    Columns of 0 and 1 stay as they are, and so do those that overflow; None if all do.
+    Sparse X, which would not stay sparse, keeps its means. A constant column is divided
+    by its magnitude.
+    """
+    dtype, is_sparse = rows.X.dtype, issparse(rows.X)
+    with np.errstate(all="ignore"):
+        means, squares = rows.moments()
+        mean, variance, least = 0 * means, squares - means**2, _LEAST_SPARSE
+        if not is_sparse:
+            # That difference cancels where a mean is far from 0.
+            rest, variance = rows.moments(means)
+            mean, variance = means + rest, variance - rest**2
+            least = _ROUNDINGS * np.finfo(dtype).eps
+        scale = np.sqrt(np.maximum(variance, 0))
+        scale = np.where(scale <= least * abs(means), np.sqrt(squares), scale)
+        mean, scale = mean.astype(dtype), scale.astype(dtype)
+        is_finite = np.isfinite([scale, 1 / scale, mean / scale]).all(axis=0)
+    is_scaled = is_finite & (means != squares)
+    if not is_scaled.any():
+        return None
+    return Scaling(np.where(is_scaled, mean, 0), np.where(is_scaled, scale, 1))
 
 
 class Given(NamedTuple):

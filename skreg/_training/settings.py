@@ -120,6 +120,7 @@ class Shared(Hints):
 
     hidden_layer_sizes: Sizes = field(default=(100, 50), kw_only=False)
     activation: ActivationName = field(default="relu", kw_only=False)
+    standardize: bool = True
     input_keep_prob: KeepProb = 1.0
     max_norm: Positive | None = None
     class_weight: ClassWeight = None

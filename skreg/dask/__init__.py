@@ -148,7 +148,7 @@ def _fit(
             (result,) = train(
                 [estimator], data, before=before, task=task, problem_type=RemoteProblem
             )
-            estimator._keep_fit(result, data.target)
+            estimator._keep_fit(result)
         estimator._end_fit(result, task, data)
         warn_of_fit(estimator, data, None, is_new=not goes_on)
     finally:

@@ -13,7 +13,7 @@ from functools import partial, reduce
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import validate_data
 
@@ -203,6 +203,7 @@ class _Summary(NamedTuple):
     n_features: int
     names: list[str] | None
     dtype: Any
+    is_sparse: bool
     target: Target
     weight: float
 
@@ -211,9 +212,11 @@ def _summary(part: _Checked, every_row: bool) -> _Summary | None:
     if part.X is None:
         return None
     labels = part.y if every_row else with_weight(part.y, part.weight)
-    total = len(labels) if part.weight is None else total_of(part.weight)
+    total = float(len(labels) if part.weight is None else total_of(part.weight))
     X, target = part.X, infer_target(labels)
-    return _Summary(part.index, X.shape[1], part.names, X.dtype, target, float(total))
+    return _Summary(
+        part.index, X.shape[1], part.names, X.dtype, issparse(X), target, total
+    )
 
 
 def _encoded(part: _Checked, target: Target, dtype: Any, every_row: bool) -> Held:
@@ -291,11 +294,12 @@ class WorkerRows:
         magnitudes: Array = reduce(np.maximum, self._gathered(TrainingSet.magnitudes))
         return magnitudes
 
-    def moments(self) -> tuple[Array, Array, int]:
-        """Σ x and Σ x² of each column of X, and the number of rows that take part."""
-        found = zip(*self._gathered(TrainingSet.moments), strict=True)
-        sums, squares, n_rows = (reduce(np.add, each) for each in found)
-        return sums, squares, n_rows
+    def moments(self, about: Array | None = None) -> Array:
+        """The means of x - about and of its square, by weight: (2, n_features)."""
+        found = self._gathered(partial(TrainingSet.moments, about=about))
+        shares = [of_part.weight / self.total_weight for of_part in self.totals]
+        moments: Array = np.average(found, axis=0, weights=shares)
+        return moments
 
     def _gathered(self, function: Callable[[TrainingSet], Any]) -> list[Any]:
         """What a function gives for the training rows of each partition."""
@@ -359,7 +363,8 @@ def rows_on_workers(
     check_total(sum(summary.weight for summary in some), "sample_weight")
     n_features = _same_columns(some)
     dtype = np.result_type(*(summary.dtype for summary in some))
-    X = np.empty((0, n_features), dtype=dtype)
+    of_kind = csr_array if any(summary.is_sparse for summary in some) else np.empty
+    X = of_kind((0, n_features), dtype=dtype)
     columns = X if given.columns is None else given.columns
     validate_data(estimator, columns, skip_check_array=True, reset=not goes_on)
     target = estimator._target if goes_on else _union(some)

@@ -26,7 +26,7 @@ from skreg._network.theta import Layout
 from skreg._training.batches import Batches
 from skreg._training.descent import Place, Score
 from skreg._training.problem import Problem
-from skreg._training.rows import Rows, TrainingSet
+from skreg._training.rows import Rows, Scaling, TrainingSet
 from skreg.dask._partitions import Held, WorkerRows, seed_of, tasks
 
 # Rows that share a stream of masks: numbered over all partitions, so that the masks do
@@ -48,6 +48,7 @@ class _Formula(NamedTuple):
     kind: str
     fill_masks: Masks | None
     drop_inputs: InputMasks | None
+    scaling: Scaling | None
 
 
 class _Batch(NamedTuple):
@@ -170,7 +171,7 @@ def _part_sum(
     )
     share = scale * data.total_weight
     with np.errstate(all="ignore"):
-        mean = float(objective(_chunks(data, formula.layout)))
+        mean = float(objective(_chunks(data, formula)))
         return _Sum(share * mean, share * objective.gradient)
 
 
@@ -181,7 +182,7 @@ def _part_loss(
     data = part.sets[which]
     objective = _objective(formula, theta, data.n_rows)
     with np.errstate(all="ignore"):
-        mean = float(objective.data_loss(_chunks(data, formula.layout)))
+        mean = float(objective.data_loss(_chunks(data, formula)))
     return _Sum(scale * data.total_weight * mean, np.empty(0))
 
 
@@ -212,9 +213,10 @@ def _objective(formula: _Formula, theta: Array, n_rows: int) -> Objective:
     return objective
 
 
-def _chunks(data: TrainingSet, layout: Layout) -> Any:
+def _chunks(data: TrainingSet, formula: _Formula) -> Any:
     """All rows as one batch."""
-    batches = Batches(data, data.n_rows, chunk_rows=chunk_rows(layout, data.X))
+    rows = chunk_rows(formula.layout, data.X)
+    batches = Batches(data, data.n_rows, chunk_rows=rows, scaling=formula.scaling)
     ((_, chunks),) = batches.epoch()
     # A steady batch would be kept, with its rows, by the objective.
     return (chunk._replace(steady=False) for chunk in chunks)
@@ -267,6 +269,7 @@ class RemoteObjective(Objective):
         decay: float | Array,
         fill_masks: Masks | None,
         drop_inputs: InputMasks | None,
+        scaling: Scaling | None,
     ) -> None:
         super().__init__(
             layout, ACTIVATIONS[activation], OUTPUTS[kind], theta, decay=decay
@@ -277,7 +280,9 @@ class RemoteObjective(Objective):
             for masks in (fill_masks, drop_inputs)
         ]
         self._n_calls = 0
-        self.formula = _Formula(layout, activation, kind, fill_masks, drop_inputs)
+        self.formula = _Formula(
+            layout, activation, kind, fill_masks, drop_inputs, scaling
+        )
 
     def _data_term(self, batch: Any) -> float:
         rows, n_rows = batch.rows, batch.n_rows
@@ -316,6 +321,7 @@ class RemoteProblem(Problem):
             theta,
             **self.dropout(theta.dtype),
             decay=self.decay(theta.dtype),
+            scaling=self.scaling,
         )
 
     def batches(self) -> _GlobalBatches:
@@ -329,10 +335,10 @@ class RemoteProblem(Problem):
         assert isinstance(rows, WorkerRows)
         return partial(_minus_loss, objective, rows)
 
-    @property
-    def largest_product(self) -> int:
-        """None: the workers make the products."""
-        return 0
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The workers make the products.
+        vars(self)["largest_product"] = 0
 
     def most_splits(self) -> int:
         """One, since each epoch of each split is round trips to the workers."""

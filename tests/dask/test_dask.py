@@ -291,13 +291,37 @@ def test_sparse_blocks():
     ]
     blocks = da.concatenate(blocks)
     found = skreg.dask.fit(clone(model), blocks, in_chunks(y, 20))
-    assert_same_model(found, clone(model).fit(X, y))
+    assert_same_model(found, clone(model).fit(scipy.sparse.csr_matrix(X), y))
     # Mini-batches and masks of the stored values.
     masked = make_model(batch_size=20, max_iter=1, input_keep_prob=0.8)
     found, again = (
         skreg.dask.fit(clone(masked), blocks, in_chunks(y, 20)) for _ in range(2)
     )
     assert_same_model(found, again, tolerance=0)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_columns_are_standardised_as_in_a_local_fit(weighted, form):
+    """By the moments of all partitions; a column of 0 and 1 stays as it is."""
+    X, y = make_data()
+    X[np.abs(X) < 0.5] = 0
+    X = X * [1e-3, 1e4, 1, 1] + [0, 3e5 * (form == "dense"), 0, 0]
+    X[:, 3] = X[:, 3] > 0
+    weight = make_weights() if weighted else None
+    blocks, local = in_chunks(X, 20), X
+    if form == "sparse":
+        blocks = blocks.map_blocks(scipy.sparse.csr_matrix)
+        local = scipy.sparse.csr_matrix(X)
+    given = None if weight is None else in_chunks(weight, 20)
+    model = make_model(max_iter=20, learning_rate="cosine")
+    found = skreg.dask.fit(clone(model), blocks, in_chunks(y, 20), sample_weight=given)
+    expected = clone(model).fit(local, y, weight)
+    assert_same_model(found, expected)
+    assert_allclose(found.mean_, expected.mean_, rtol=1e-12)
+    assert_allclose(found.scale_, expected.scale_, rtol=1e-12)
+    assert (found.mean_[1] > 1e5) == (form == "dense")
+    assert found.scale_[3] == 1
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
@@ -1037,7 +1061,9 @@ def test_unscaled_columns_are_warned_of_as_in_a_local_fit(how, schedule):
     # Too large in one partition alone, in the mean of squares over all of them.
     X[45:, 3] = 60.0
     X[:, 3] *= 1 if how == "dense" else 0.01
-    model = make_model(learning_rate=schedule, learning_rate_init=1e-5)
+    model = make_model(
+        learning_rate=schedule, learning_rate_init=1e-5, standardize=False
+    )
     rows = (20, 0, 25, 15)
     local, on_cluster = X, in_chunks(X, rows)
     if how == "float32":
@@ -1198,7 +1224,7 @@ def test_a_worker_keeps_no_rows_of_the_last_task():
         N,
         0,
         which=0,
-        formula=remote._Formula(layout, "relu", "multiclass", None, None),
+        formula=remote._Formula(layout, "relu", "multiclass", None, None, None),
         scale=1 / N,
         seeds=[None, None],
         mask_rows=10,

@@ -377,9 +377,9 @@ def test_halving_trains_for_as_many_epochs_as_a_rung_has(recorded, iris):
 
 def test_with_early_stopping_max_iter_is_a_bound_alone():
     X, y = load_breast_cancer(return_X_y=True)
-    X = StandardScaler().fit_transform(X)[:150]
+    X = StandardScaler().fit_transform(X)[:200]
     network = small(early_stopping=True, n_validation_splits=1, lambd=0, max_iter=100)
-    assert network.fit(X, y[:150]).n_iter_ < 60
+    assert network.fit(X, y[:200]).n_iter_ < 60
 
 
 # Sampling ----------------------------------------------------------------------------

@@ -45,7 +45,10 @@ KINDS = ["binary", "multiclass", "multilabel"]
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
 
-small = partial(helpers.small, batch_size=200, early_stopping_refit=False)
+# The documents' network: what it does with standardised columns is in test_standardize.
+small = partial(
+    helpers.small, batch_size=200, early_stopping_refit=False, standardize=False
+)
 
 
 def endless(**parameters):

@@ -73,8 +73,9 @@ def test_scikit_learns_checks(estimator, check):
 @pytest.mark.filterwarnings("ignore:.*columns of X have magnitudes far from 1")
 @pytest.mark.filterwarnings("ignore:The weights of the rows have a mean of")
 def test_scikit_learns_checks_of_the_other_solver(name):
-    # Of few units, L-BFGS stops at points whose probabilities differ by more than 1e-7.
-    units = {} if name in EXACT_WEIGHTS else SMALL
+    # Of few units, L-BFGS stops at points whose probabilities differ by more than 1e-7,
+    # and so it does from columns that are the same but for rounding.
+    units = {"standardize": False} if name in EXACT_WEIGHTS else SMALL
     estimator = RegularizedMLPClassifier(solver="lbfgs", **units)
     checks = [
         check

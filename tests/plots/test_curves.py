@@ -62,7 +62,8 @@ def test_without_early_stopping_there_is_the_loss_alone(network):
 
 
 def test_the_validation_loss_and_its_best_epoch():
-    model = stopping(early_stopping_refit=False).fit(X, y, X_val=X_val, y_val=y_val)
+    model = stopping(early_stopping_refit=False, learning_rate_init=0.05)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
     display = draw(model)
     (validation,), (best,) = display.validation_lines_, display.best_markers_
     assert points(display.lines_[0]) == counted(model.loss_curve_)
@@ -103,7 +104,7 @@ def test_a_refit_is_named():
 
 
 def test_a_refit_of_as_many_epochs_is_named_too():
-    model = stopping(n_validation_splits=1).fit(X, y)
+    model = stopping(n_validation_splits=1, n_iter_no_change=7).fit(X, y)
     assert len(model.validation_scores_) == model.n_iter_
     training, validation = legend(draw(model).ax_)
     assert training == "training loss (refit on all rows)"

@@ -206,7 +206,8 @@ def test_ten_rows(library):
 def test_the_default_model_is_the_search():
     model = tabular_pipeline()
     assert isinstance(model[-1], RegularizedMLPClassifierCV)
-    assert model[-1].get_params() == RegularizedMLPClassifierCV().get_params()
+    expected = RegularizedMLPClassifierCV(standardize=False)
+    assert model[-1].get_params() == expected.get_params()
     assert list(model.named_steps) == ["namedcolumns", "regularizedmlpclassifiercv"]
 
 

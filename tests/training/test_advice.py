@@ -27,6 +27,7 @@ classifier = partial(
     hidden_layer_sizes=(4,),
     learning_rate="cosine",
     max_iter=3,
+    standardize=False,
     random_state=0,
 )
 
@@ -76,6 +77,17 @@ def test_the_line_of_the_user_is_named(call):
     with pytest.warns(FitAdviceWarning, match="column 2 is") as caught:
         call(classifier(), X * [1, 1, 1000, 1, 1], y)
     assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    "model", [classifier(), RegularizedMLPEnsemble(classifier(), 2), "search"]
+)
+def test_who_standardises_does_not_warn(model):
+    X, y = table()
+    model = search(**NETWORK) if model == "search" else clone(model)
+    deep = "estimator__standardize" in model.get_params()
+    model.set_params(**{"estimator__" * deep + "standardize": True})
+    model.fit(X * [1e-9, 1e9, 1, 1, 1] + [0, 0, 1e4, 0, 0], y)
 
 
 def test_a_warm_start_does_not_warn_again():
@@ -194,7 +206,13 @@ def test_a_search_warns_once(make, refit, lambds):
     X, y = table()
     X[:, 2] *= 1000
     search = RegularizedMLPClassifierCV(
-        lambds, (1.0,), hidden_layer_sizes=(4,), max_iter=3, refit=refit, n_refits=2
+        lambds,
+        (1.0,),
+        hidden_layer_sizes=(4,),
+        max_iter=3,
+        refit=refit,
+        n_refits=2,
+        standardize=False,
     )
     with pytest.warns(UserWarning, match="column 2 is") as caught:
         search.fit(make(X), y)

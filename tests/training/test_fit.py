@@ -6,6 +6,7 @@ import math
 import re
 import tracemalloc
 from dataclasses import fields
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -23,11 +24,15 @@ from skreg._training.rows import given_rows
 from skreg._training.settings import random_streams
 
 GRID = [(0.1, 0.5), (5.0, 0.5), (0.1, 1.0), (30.0, (0.9, 0.7)), ((0, 1, 9), 0.5)]
+# What is folded and unfolded again is the same but for rounding, and a split that is
+# fitted alone has its own scale.
+plain = partial(network, standardize=False)
+
 NUMBERS = {field.name for field in fields(Result)} - {
+    "attributes",
     "interrupt",
     "diverged",
     "failure",
-    "layers",
     "message",
     "state",
 }
@@ -69,9 +74,10 @@ def assert_same(found, expected):
         assert_allclose(a, b, rtol=1e-11, atol=1e-13, err_msg=name)
     assert found.interrupt is found.diverged is found.failure is None
     assert found.theta.dtype == expected.theta.dtype
-    for a, b in zip(found.layers, expected.layers, strict=True):
-        assert_allclose(a.W, b.W, rtol=1e-11, atol=1e-13)
-        assert_allclose(a.b, b.b, rtol=1e-11, atol=1e-13)
+    for name in ("coefs_", "intercepts_"):
+        both = found.attributes[name], expected.attributes[name]
+        for a, b in zip(*both, strict=True):
+            assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
 def assert_each_as_alone(networks, *arguments, starts=None):
@@ -143,7 +149,16 @@ def scaled_by_lambd(model, X, y, sample_weight=None):
         (True, 0, {"solver": "sgd", "learning_rate": "adaptive", "averaging": 0.5}),
         (True, 2, {"scoring": "accuracy", "train_scores": True, "averaging": 0.9}),
         (False, 0, {"scoring": "neg_log_loss", "learning_rate": "cosine"}),
-        (False, 0, {"scoring": scaled_by_lambd, "solver": "sgd", "tol": 3e-3}),
+        (
+            False,
+            0,
+            {
+                "scoring": scaled_by_lambd,
+                "solver": "sgd",
+                "tol": 3e-3,
+                "standardize": False,
+            },
+        ),
     ],
     ids=str,
 )
@@ -240,14 +255,14 @@ def test_one_class_is_a_constant_model_for_each():
 def test_networks_own_no_arrays_together():
     """Nor are they views of one array, which one network alone would keep whole."""
     first, second, *_ = train(several(n_iter_no_change=np.inf), rows_of())
-    before = [layer.W.copy() for layer in second.layers]
-    for W, b in first.layers:
-        W += 1
-        b += 1
-    for layer, W in zip(second.layers, before, strict=True):
-        assert_array_equal(layer.W, W)
-    assert not np.shares_memory(first.layers[0].W, second.layers[0].W)
-    assert first.layers[0].W.base.size == first.theta.size
+    W, others = first.attributes["coefs_"][0], second.attributes["coefs_"]
+    before = [other.copy() for other in others]
+    for each in first.attributes["coefs_"] + first.attributes["intercepts_"]:
+        each += 1
+    for other, expected in zip(others, before, strict=True):
+        assert_array_equal(other, expected)
+    assert not np.shares_memory(W, others[0])
+    assert W.base.size == first.theta.size
 
 
 def test_the_estimators_are_not_written():
@@ -381,7 +396,7 @@ def test_with_splits_one_training_that_diverges_is_enough(n_splits, number):
     X, y, _ = noisy_rows("multiclass")
     # No unit is ever off for good, which would keep the row out.
     networks = split_and_trained_again(
-        (0.1, 1.0), n_splits, solver="sgd", activation="identity"
+        (0.1, 1.0), n_splits, solver="sgd", activation="identity", standardize=False
     )
     rows = given_rows(network(), X, y).training
     _, held_out = split(rows, 0.1, random_streams(3).split_seed, number, n_splits)
@@ -459,7 +474,7 @@ def test_an_interrupt_leaves_the_network_of_the_first_split(last, solver):
     """In the last epoch of the second split, or while all rows are trained on."""
     rows = rows_of("multiclass", 60, weighted=True)
     stop = KeyboardInterrupt()
-    one = network(
+    one = plain(
         solver=solver,
         early_stopping=True,
         early_stopping_refit=True,
@@ -498,7 +513,7 @@ def test_an_interrupt_leaves_the_network_of_the_first_split(last, solver):
     assert found.interrupt is stop
     assert not found.refit
     assert_array_equal(found.theta, expected.theta)
-    assert_array_equal(found.layers[0].W, expected.layers[0].W)
+    assert_array_equal(found.attributes["coefs_"][0], expected.attributes["coefs_"][0])
     assert found.validation_scores == expected.validation_scores
     assert found.loss_curve == expected.loss_curve
     # That of the split was complete, if the rows were all that were left.
@@ -548,13 +563,13 @@ def test_each_split_of_lbfgs_ends_at_its_own_plateau():
     """Iterations cannot wait for each other; the scores are of those of all."""
     rows = rows_of("multiclass", 60)
     parameters = {"solver": "lbfgs", "early_stopping": True, "n_iter_no_change": 2}
-    one = network(
+    one = plain(
         **parameters, early_stopping_refit=True, n_validation_splits=2, max_iter=50
     )
     seed = random_streams(3).split_seed
     scores = [
         alone(
-            network(**parameters, max_iter=50), *split(rows, 0.1, seed, part, 2)
+            plain(**parameters, max_iter=50), *split(rows, 0.1, seed, part, 2)
         ).validation_scores
         for part in range(2)
     ]
@@ -569,10 +584,11 @@ def test_each_split_of_lbfgs_ends_at_its_own_plateau():
 
 
 def test_the_norms_of_hidden_units_are_limited_and_those_of_outputs_are_not():
-    found = alone(network(max_norm=0.1), rows_of())
-    for W, _ in found.layers[:-1]:
-        assert np.linalg.norm(W, axis=1).max() < 0.1 + 1e-12
-    assert np.linalg.norm(found.layers[-1].W) > 0.2
+    found = alone(network(max_norm=0.1), rows_of()).attributes
+    first, *others, last = found["coefs_"]
+    for W in (first * found["scale_"][:, np.newaxis], *others):
+        assert np.linalg.norm(W, axis=0).max() < 0.1 + 1e-12
+    assert np.linalg.norm(last) > 0.2
 
 
 @pytest.mark.parametrize(
@@ -635,13 +651,13 @@ def test_a_stack_is_for_small_networks_and_rows_that_are_not_sparse():
 def start_of(one, rows, samples_seen=0):
     """Weights, as if they were those of a model from before."""
     problem = Problem.of([one], rows)
-    layers = problem.layout.layers(problem.start())
-    return before_of(layers, samples_seen, None)
+    attributes = problem.attributes(problem.start())
+    return before_of(attributes, samples_seen, None)
 
 
-def before_of(layers, samples_seen, state):
-    coefs = [layer.W.T for layer in layers]
-    return Before(coefs, [layer.b[:, 0] for layer in layers], samples_seen, state)
+def before_of(attributes, samples_seen, state):
+    coefs, intercepts = attributes["coefs_"], attributes["intercepts_"]
+    return Before(coefs, intercepts, samples_seen, state)
 
 
 @pytest.mark.parametrize(
@@ -659,7 +675,7 @@ def before_of(layers, samples_seen, state):
 def test_epochs_one_by_one_are_those_of_a_whole_training(parameters):
     """The optimiser, the rate, the plateau and the random streams go on."""
     rows = rows_of(weighted=True)
-    one = network(
+    one = plain(
         # The order of an epoch is that of the one before, shuffled.
         **{"learning_rate": "constant", "max_iter": 6, "n_iter_no_change": 2}
         | {"shuffle": False}
@@ -672,7 +688,7 @@ def test_epochs_one_by_one_are_those_of_a_whole_training(parameters):
         found = alone(one, rows, None, before, incremental=True)
         assert found.n_epochs == 1
         losses.append(found.loss)
-        before = before_of(found.layers, found.samples_seen, found.state)
+        before = before_of(found.attributes, found.samples_seen, found.state)
     assert_allclose(losses, whole.loss_curve, rtol=1e-12)
     assert_array_equal(found.theta, whole.theta)
     assert found.samples_seen == whole.samples_seen
@@ -682,7 +698,7 @@ def test_epochs_one_by_one_are_those_of_a_whole_training(parameters):
 def test_without_a_model_from_before_it_starts_at_the_frequencies_of_the_classes():
     """But where rows come bit by bit: the first may not have all classes."""
     rows = rows_of("multiclass", weighted=True)
-    one = network(learning_rate="constant", max_iter=1, n_iter_no_change=np.inf)
+    one = plain(learning_rate="constant", max_iter=1, n_iter_no_change=np.inf)
     found = alone(one, rows)
     assert_same(found, alone(one, rows, None, start_of(one, rows)))
     bit = alone(one, rows, incremental=True)
@@ -695,15 +711,15 @@ def test_without_a_model_from_before_it_starts_at_the_frequencies_of_the_classes
 def test_an_incremental_training_is_one_epoch_of_no_course():
     """No cosine, no mean of epochs, no rows set aside."""
     rows = rows_of(n_rows=60)
-    one = network(averaging=0.9, early_stopping=True, verbose=True)
-    plain = network(learning_rate="constant", max_iter=1)
+    one = plain(averaging=0.9, early_stopping=True, verbose=True)
+    other = plain(learning_rate="constant", max_iter=1)
     before = start_of(one, rows)
     for _ in range(2):
         found = alone(one, rows, None, before, incremental=True)
-        expected = alone(plain, rows, None, before)
+        expected = alone(other, rows, None, before)
         assert_array_equal(found.theta, expected.theta)
         assert not found.watched
-        before = before_of(found.layers, found.samples_seen, found.state)
+        before = before_of(found.attributes, found.samples_seen, found.state)
         # It has no end, of which it could be told.
         assert not found.converged
     assert found.samples_seen == 120
@@ -713,19 +729,19 @@ def test_an_incremental_training_is_one_epoch_of_no_course():
 def test_incremental_epochs_come_to_a_plateau(learning_rate):
     """With any course, since they have none."""
     rows = rows_of()
-    one = network(learning_rate=learning_rate, tol=9.0, n_iter_no_change=2)
+    one = plain(learning_rate=learning_rate, tol=9.0, n_iter_no_change=2)
     before, converged = None, []
     for _ in range(3):
         found = alone(one, rows, None, before, incremental=True)
         converged.append(found.converged)
-        before = before_of(found.layers, found.samples_seen, found.state)
+        before = before_of(found.attributes, found.samples_seen, found.state)
     assert converged == [False, False, True]
 
 
 def test_a_model_from_before_without_a_state_has_other_streams():
     """As many rows as it has seen, so that no call repeats another."""
     rows = rows_of()
-    one = network(keep_prob=0.5)
+    one = plain(keep_prob=0.5)
     found = [
         alone(one, rows, None, start_of(one, rows, seen)).loss for seen in (0, 40, 40)
     ]
@@ -737,18 +753,18 @@ def test_a_training_goes_on_from_another():
     """With the moments and the steps of its optimiser, and in its random streams."""
     rows = rows_of(weighted=True)
     parameters = {"learning_rate": "constant", "keep_prob": 0.7, "shuffle": False}
-    one = network(**parameters, n_iter_no_change=np.inf, max_iter=3)
+    one = plain(**parameters, n_iter_no_change=np.inf, max_iter=3)
     start = start_of(one, rows, 7)
     whole = alone(copy.copy(one).set_params(max_iter=6), rows, None, start)
     half = alone(one, rows, None, start)
-    before = before_of(half.layers, half.samples_seen, half.state)
+    before = before_of(half.attributes, half.samples_seen, half.state)
     found = alone(one, rows, None, before)
     assert_array_equal(found.theta, whole.theta)
     assert found.samples_seen == whole.samples_seen == 7 + 6 * 40
     assert found.state["n_steps"] == whole.state["n_steps"]
     np.testing.assert_equal(found.state["streams"], whole.state["streams"])
     # Of another solver the moments are of no use, and the streams are.
-    other = network(**parameters, solver="sgd", max_iter=3)
+    other = plain(**parameters, solver="sgd", max_iter=3)
     found = alone(other, rows, None, before)
     assert found.state["n_steps"] == 3 * 2
     rest = {"solver": "sgd", "n_steps": 0, "moments": [0], "betas": (0.9, 0.999)}
@@ -759,26 +775,26 @@ def test_a_training_goes_on_from_another():
 def test_the_moments_of_adam_are_those_of_other_betas():
     """They are kept without the factor 1 - beta."""
     rows = rows_of()
-    half = alone(network(max_iter=2), rows)
-    before = before_of(half.layers, half.samples_seen, half.state)
-    found = alone(network(max_iter=1, beta_1=0.8, beta_2=0.99), rows, None, before)
+    half = alone(plain(max_iter=2), rows)
+    before = before_of(half.attributes, half.samples_seen, half.state)
+    found = alone(plain(max_iter=1, beta_1=0.8, beta_2=0.99), rows, None, before)
     first, second = half.state["moments"]
     state = before.state | {
         "betas": (0.8, 0.99),
         "moments": [first * 0.1 / 0.2, second * 0.001 / 0.01],
     }
     before = before._replace(state=state)
-    expected = alone(network(max_iter=1, beta_1=0.8, beta_2=0.99), rows, None, before)
+    expected = alone(plain(max_iter=1, beta_1=0.8, beta_2=0.99), rows, None, before)
     assert_allclose(found.theta, expected.theta, rtol=1e-12)
 
 
 def test_a_lowered_rate_goes_on_and_a_plateau_does_not():
     rows = rows_of()
-    one = network(learning_rate="adaptive", tol=9.0, n_iter_no_change=2, max_iter=4)
+    one = plain(learning_rate="adaptive", tol=9.0, n_iter_no_change=2, max_iter=4)
     first = alone(one, rows)
     # Once after the third epoch.
     assert first.learning_rate == pytest.approx(0.02 / 5)
-    before = before_of(first.layers, first.samples_seen, first.state)
+    before = before_of(first.attributes, first.samples_seen, first.state)
     again = alone(one.set_params(learning_rate_init=1.0), rows, None, before)
     assert again.learning_rate == pytest.approx(1 / 5 / 5)
     # The rate is the setting's own where it does not adapt.

@@ -552,8 +552,8 @@ def test_magnitudes_are_those_of_the_largest_and_the_smallest(form):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_rows", [5, 9001])
-def test_moments_are_the_sums_over_the_rows_that_take_part(
+@pytest.mark.parametrize("n_rows", [5, 90_001])
+def test_moments_are_the_weighted_means_over_the_rows_that_take_part(
     n_rows, weighted, dtype, form
 ):
     """In float64, in which no float32 overflows when squared; the last are zeros."""
@@ -562,26 +562,39 @@ def test_moments_are_the_sums_over_the_rows_that_take_part(
     X *= [1, 1e3, 1e30, 1e-3, 0]
     X = X.astype(dtype)
     weight = (np.arange(n_rows) % 3).astype(float) if weighted else None
-    taken = X[weight > 0] if weighted else X
+    about = np.zeros(5) if form is sparse.csr_array else np.array([1, 2, 3, 0, 5.0])
     with np.errstate(all="raise"):
-        sums, squares, n = set_of(form(X), weight).moments()
-    assert n == len(taken)
-    columns = taken.astype(float).T
-    expected = np.array(list(map(math.fsum, columns)))
-    assert (abs(sums - expected) <= 1e-12 * abs(columns).sum(axis=1)).all()
-    expected = list(map(math.fsum, columns**2))
+        means, squares = set_of(form(X), weight).moments(about)
+    shares = np.ones(n_rows) if weight is None else weight
+    columns = (X.astype(float) - about).T
+    total = math.fsum(shares)
+    expected = np.array(list(map(math.fsum, columns * shares))) / total
+    most = abs(columns).max(axis=1)
+    assert (abs(means - expected) <= 1e-12 * most).all()
+    expected = np.array(list(map(math.fsum, columns**2 * shares))) / total
     assert_allclose(squares, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("form", [np.asfortranarray, sparse.csr_array])
 def test_moments_may_overflow_and_underflow(form):
     """To infinity, NaN and zero, and no warning."""
-    X = np.repeat([[1e308, 1e-200], [-1e308, 1e-200]], 300, axis=0)
+    X = np.repeat([[1e308, 1e-200], [1e308, 1e-200]], 300, axis=0)
     with np.errstate(all="raise"):
-        sums, squares, _ = set_of(form(X)).moments()
-    assert not np.isfinite(sums[0])
-    assert sums[1] == pytest.approx(6e-198)
+        means, squares = set_of(form(X)).moments()
+    assert means[1] == pytest.approx(1e-200)
     assert_array_equal(squares, [np.inf, 0])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_both_moments_of_columns_of_0_and_1_are_the_same(weighted, form):
+    """Bit for bit, by which they are known."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((90_001, 6)) < [0.5, 0.1, 0.9, 1e-4, 0, 1]).astype(float)
+    weight = rng.uniform(size=len(X)) if weighted else None
+    means, squares = set_of(form(X), weight).moments()
+    assert_array_equal(means, squares)
+    assert means[3] > 0
 
 
 # Classes of the rows -----------------------------------------------------------------
