@@ -135,13 +135,8 @@ def _train(args: argparse.Namespace) -> None:
     frame = columns.cells_.transform(table.drop(columns=left_out))[0]
     about = table.isna().sum().to_frame("missing")
     about["taken as"] = pd.Series(columns.vectorizer_.column_to_kind_ | left_out)
-    # The pipeline has standardised the columns.
     search = skreg.RegularizedMLPClassifierCV(
-        scoring=args.scoring,
-        standardize=False,
-        random_state=args.seed,
-        n_jobs=args.jobs,
-        verbose=1,
+        scoring=args.scoring, random_state=args.seed, n_jobs=args.jobs, verbose=1
     )
     boosting = ensemble.HistGradientBoostingClassifier(random_state=args.seed)
     models = {
@@ -152,7 +147,7 @@ def _train(args: argparse.Namespace) -> None:
     title = f"{args.table.name}\n\n{about.to_string()}"
     found = _compare(args, title, models, frame, y)
     _say(f"fitting to all {len(y)} rows")
-    best = base.clone(search.best_estimator_).fit(encoded, y)
+    best = base.clone(models["network"][-1].best_estimator_).fit(encoded, y)
     model = pipeline.make_pipeline(columns, best)
     # The predictions for a table that has it are judged.
     model.target_ = args.target

@@ -61,9 +61,7 @@ print(f"{len(X)} passengers, of whom {y.mean():.0%} survived")
 # passengers whom they do not know.
 
 models = {
-    "network": tabular_pipeline(
-        RegularizedMLPClassifier(standardize=False, random_state=0)
-    ),
+    "network": tabular_pipeline(RegularizedMLPClassifier(random_state=0)),
     "logistic regression": tabular_pipeline(LogisticRegression(max_iter=2000)),
     "random forest": tabular_pipeline(
         RandomForestClassifier(min_samples_leaf=3, random_state=0),

@@ -111,7 +111,10 @@ class RegularizedMLPClassifier(
         It is the default since columns of other magnitudes are the commonest way for a
         network to fail (LeCun et al. 1998, section 4.3). ``lambd``, ``max_norm`` and
         ``loss_`` are those of standardised columns. Columns of 0 and 1 stay as they
-        are, and a sparse X keeps its means. What goes on from a ``fit``, by
+        are; one that is mostly 0 is divided by the root mean square of its other
+        values, since by its deviation rare values would become huge. A sparse X keeps
+        its means, and columns whose values have a root mean square from 0.01 to 1, such
+        as TF-IDF. What goes on from a ``fit``, by
         ``warm_start`` or ``partial_fit``, keeps its scale, whatever this is by then;
         ``partial_fit`` of a new model takes columns as they are.
 

@@ -58,8 +58,9 @@ def tabular_pipeline(
     Parameters
     ----------
     model : estimator, default=None
-        The last step. None is ``RegularizedMLPClassifierCV(standardize=False)``: the
-        columns are standardised already, and more would make rare splines large.
+        The last step. None is ``RegularizedMLPClassifierCV()``. Without ``numeric`` a
+        ``standardize`` that it has is set to False, in a clone: the columns are
+        standardised already, and more would make rare splines large.
     cardinality_threshold : int, default=40
         A column of text with fewer different values than this is one of categories
         (``low_cardinality``), the others are free text (``high_cardinality``).
@@ -153,9 +154,18 @@ def tabular_pipeline(
         n_jobs=n_jobs,
         **(defaults | chosen),
     )
-    numeric = _numbers() if numeric is None else numeric
-    model = RegularizedMLPClassifierCV(standardize=False) if model is None else model
+    model = RegularizedMLPClassifierCV() if model is None else model
+    if numeric is None:
+        numeric, model = _numbers(), _of_scaled_columns(model)
     return make_pipeline(NamedColumns(vectorizer, numeric, decimal), model)
+
+
+def _of_scaled_columns(model: Any) -> Any:
+    """The model, in which no network standardises its columns once more."""
+    names = [
+        name for name in model.get_params() if name.split("__")[-1] == "standardize"
+    ]
+    return clone(model).set_params(**dict.fromkeys(names, False)) if names else model
 
 
 def _numbers() -> Pipeline:

@@ -173,7 +173,7 @@ def warn_of_rows(*texts: str | None) -> None:
 def columns_text(settings: Shared, data: Rows) -> str | None:
     """What to say of columns that are not scaled; None if there are none."""
     with np.errstate(all="ignore"):
-        means, squares = data.moments()
+        means, squares, _ = data.moments()
         roots = np.sqrt(squares)
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         # A constant column says nothing, wherever it is.

@@ -24,10 +24,16 @@ FLOATS = (np.float64, np.float32)
 # Values of X that are taken at a time for its moments.
 _VALUES_AT_ONCE = 2**18
 
-# A deviation of so many units of rounding of the mean is none, or of such a part of it
-# for sparse X.
+# A deviation of so many units of rounding of the mean is none.
 _ROUNDINGS = 10
-_LEAST_SPARSE = 1e-6
+
+# Values of sparse columns with such a root mean square stay: those of words say how
+# much each counts.
+_SPARSE_VALUES = 0.01, 1.0
+
+# A column with a smaller share of values that are not 0 is scaled by those alone: by
+# its deviation they would become the larger the rarer they are.
+_FILLED = 0.45
 
 
 class Sparse(Protocol):
@@ -313,7 +319,7 @@ class TrainingSet:
         return magnitudes
 
     def moments(self, about: Array | None = None) -> Array:
-        """The means of x - about and of its square, by ``weight``: (2, n_features).
+        """The means of x - about, its square and x ≠ 0, by weight: (3, n_features).
 
         Those of a column of 0 and 1 about 0 are exactly the same. Of sparse X they are
         about 0 always.
@@ -322,7 +328,7 @@ class TrainingSet:
         weight = np.broadcast_to(1.0, X.shape[:1]) if weight is None else weight
         about = np.zeros(X.shape[1]) if about is None else about
         step = 1 + _VALUES_AT_ONCE * X.shape[0] // (1 + X.size)
-        total = np.zeros((2, X.shape[1]))
+        total = np.zeros((3, X.shape[1]))
         with np.errstate(all="ignore"):
             for start in range(0, self.n_rows, step):
                 some: Any = slice(start, start + step)
@@ -332,34 +338,41 @@ class TrainingSet:
 
 
 def _moments(X: Any, shares: Array, about: Array) -> Array:
-    """Σ share (x - about) and Σ share (x - about)²; of sparse X about 0."""
+    """Σ share (x - about), Σ share (x - about)², Σ share (x ≠ 0); about 0 if sparse."""
     if issparse(X):
-        of_values = shares.repeat(np.diff(X.indptr)) * X.data
-        both, n = (of_values, of_values * X.data), X.shape[1]
-        return np.array([np.bincount(X.indices, each, minlength=n) for each in both])
+        of_rows = shares.repeat(np.diff(X.indptr))
+        of_values, n = of_rows * X.data, X.shape[1]
+        each = of_values, of_values * X.data, of_rows * (X.data != 0)
+        return np.array([np.bincount(X.indices, sums, minlength=n) for sums in each])
     values = X - about
     of_values = values * shares[:, np.newaxis]
-    return np.array([of_values.sum(axis=0), (of_values * values).sum(axis=0)])
+    sums = of_values.sum(axis=0), (of_values * values).sum(axis=0), shares @ (X != 0)
+    return np.array(sums)
 
 
 def scaling_of(rows: Rows) -> Scaling | None:
     """What gives each column the mean 0 and the deviation 1, by weight.
 
-    Columns of 0 and 1 stay as they are, and so do those that overflow; None if all do.
-    Sparse X, which would not stay sparse, keeps its means. A constant column is divided
-    by its magnitude.
+    A column that is mostly 0 is divided by the root mean square of its other values,
+    a constant column by its magnitude. Columns of 0 and 1 stay as they are, and so do
+    those that overflow; None if all do. Sparse X, which would not stay sparse, keeps
+    its means.
     """
-    dtype, is_sparse = rows.X.dtype, issparse(rows.X)
+    dtype = rows.X.dtype
     with np.errstate(all="ignore"):
-        means, squares = rows.moments()
-        mean, variance, least = 0 * means, squares - means**2, _LEAST_SPARSE
-        if not is_sparse:
-            # That difference cancels where a mean is far from 0.
-            rest, variance = rows.moments(means)
-            mean, variance = means + rest, variance - rest**2
-            least = _ROUNDINGS * np.finfo(dtype).eps
-        scale = np.sqrt(np.maximum(variance, 0))
-        scale = np.where(scale <= least * abs(means), np.sqrt(squares), scale)
+        means, squares, filled = rows.moments()
+        values = np.sqrt(squares / filled)
+        if issparse(rows.X):
+            least, most = _SPARSE_VALUES
+            stays = (least <= values) & (values <= most)
+            mean, scale = np.zeros_like(means), np.where(stays, 1, values)
+        else:
+            # Σ x² - (Σ x)² would cancel where a mean is far from 0.
+            rest, variance, _ = rows.moments(means)
+            mean = means + rest
+            scale = np.sqrt(np.maximum(variance - rest**2, 0))
+            least = _ROUNDINGS * np.finfo(dtype).eps * abs(means)
+            scale = np.where((scale <= least) | (filled < _FILLED), values, scale)
         mean, scale = mean.astype(dtype), scale.astype(dtype)
         is_finite = np.isfinite([scale, 1 / scale, mean / scale]).all(axis=0)
     is_scaled = is_finite & (means != squares)

@@ -564,7 +564,7 @@ def test_moments_are_the_weighted_means_over_the_rows_that_take_part(
     weight = (np.arange(n_rows) % 3).astype(float) if weighted else None
     about = np.zeros(5) if form is sparse.csr_array else np.array([1, 2, 3, 0, 5.0])
     with np.errstate(all="raise"):
-        means, squares = set_of(form(X), weight).moments(about)
+        means, squares, filled = set_of(form(X), weight).moments(about)
     shares = np.ones(n_rows) if weight is None else weight
     columns = (X.astype(float) - about).T
     total = math.fsum(shares)
@@ -573,6 +573,8 @@ def test_moments_are_the_weighted_means_over_the_rows_that_take_part(
     assert (abs(means - expected) <= 1e-12 * most).all()
     expected = np.array(list(map(math.fsum, columns**2 * shares))) / total
     assert_allclose(squares, expected, rtol=1e-12)
+    expected = np.array(list(map(math.fsum, (X != 0).T * shares))) / total
+    assert_allclose(filled, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("form", [np.asfortranarray, sparse.csr_array])
@@ -580,7 +582,7 @@ def test_moments_may_overflow_and_underflow(form):
     """To infinity, NaN and zero, and no warning."""
     X = np.repeat([[1e308, 1e-200], [1e308, 1e-200]], 300, axis=0)
     with np.errstate(all="raise"):
-        means, squares = set_of(form(X)).moments()
+        means, squares, _ = set_of(form(X)).moments()
     assert means[1] == pytest.approx(1e-200)
     assert_array_equal(squares, [np.inf, 0])
 
@@ -592,7 +594,7 @@ def test_both_moments_of_columns_of_0_and_1_are_the_same(weighted, form):
     rng = np.random.default_rng(0)
     X = (rng.random((90_001, 6)) < [0.5, 0.1, 0.9, 1e-4, 0, 1]).astype(float)
     weight = rng.uniform(size=len(X)) if weighted else None
-    means, squares = set_of(form(X), weight).moments()
+    means, squares, _ = set_of(form(X), weight).moments()
     assert_array_equal(means, squares)
     assert means[3] > 0
 

@@ -151,7 +151,12 @@ def test_a_sparse_x_keeps_its_means(form, weighted):
     y, weight = (X[:, 0] > X[:, 2] * 1e3).astype(int), None
     if weighted:
         weight = rng.uniform(0.5, 2, 60)
-    Z = scaled(X, weight=weight, with_mean=False)
+    of_rows = np.ones(60) if weight is None else weight
+    squares = np.average(X**2, axis=0, weights=of_rows)
+    shares = np.average(X != 0, axis=0, weights=of_rows)
+    values = np.sqrt(squares / np.where(shares, shares, 1))
+    # From 0.01 to 1 they stay as they are.
+    Z = X / np.where((values < 0.01) | (values > 1), values, 1).clip(1e-9)
     found = network().fit(form(X), y, weight)
     expected = plain().fit(form(Z), y, weight)
     assert_array_equal(found.mean_, 0)
@@ -208,9 +213,11 @@ def scaling(X, weight=None):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("value", [0.3, -7e8, 1e-30, 1e100])
 def test_a_constant_column_is_divided_by_its_magnitude(value, form):
+    """But for small values of sparse X."""
     X = np.c_[np.full(9001, value), np.arange(9001.0)]
     mean, scale = scaling(form(X), np.linspace(0.1, 3, 9001))
-    assert scale[0] == pytest.approx(abs(value), rel=1e-9)
+    stays = form is sparse.csr_array and value == 0.3
+    assert scale[0] == pytest.approx(1 if stays else abs(value), rel=1e-9)
     assert mean[0] == (pytest.approx(value, rel=1e-9) if form is np.asarray else 0)
 
 
@@ -242,6 +249,22 @@ def test_columns_that_would_overflow_are_left_alone(dtype):
     assert_allclose(scale[2], 1.5, rtol=4 * info.eps)
     assert np.isfinite(mean).all()
     assert np.isfinite(1 / scale).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rare_values_are_divided_by_their_root_mean_square(weighted):
+    """By the deviation they would become the larger the rarer they are."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(2, 4, (4001, 3)) * (rng.random((4001, 3)) < [0.01, 0.4, 0.5])
+    weight = rng.uniform(0.5, 2, 4001) if weighted else np.ones(4001)
+    mean, scale = scaling(X, weight)
+    assert_allclose(mean, np.average(X, axis=0, weights=weight))
+    for column in (0, 1):
+        some = X[:, column] > 0
+        squares = np.average(X[some, column] ** 2, weights=weight[some])
+        assert_allclose(scale[column], np.sqrt(squares))
+    variance = np.average((X[:, 2] - mean[2]) ** 2, weights=weight)
+    assert_allclose(scale[2], np.sqrt(variance))
 
 
 # What goes on ------------------------------------------------------------------------
