@@ -5,6 +5,7 @@ public form. If ``sklearn.model_selection._validation`` changes, this file has a
 is used of it: what ``GridSearchCV`` calls with the results of its fits.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,6 +31,17 @@ from skreg._training.rows import TrainingSet, given_rows
 
 insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
+
+
+# Up to so many rows a course has other batches and epochs.
+_VERY_FEW_ROWS, _FEW_ROWS = 160, 400
+
+
+def course_for(n_rows: float) -> dict[str, int]:
+    """The batch size and the epochs by default: few rows need steps as others do."""
+    if n_rows <= _VERY_FEW_ROWS:
+        return {"batch_size": math.ceil(n_rows / 4), "max_iter": 240}
+    return {"batch_size": 16 if n_rows <= _FEW_ROWS else 128, "max_iter": 60}
 
 
 @silent(FitAdviceWarning, RegularizationWarning)

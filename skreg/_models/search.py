@@ -61,10 +61,6 @@ from skreg._training.settings import (
     with_parameters,
 )
 
-# The rows of a batch by default; and up to how many rows it is a quarter of them, since
-# a fold would be one batch, and the epochs too few steps.
-_BATCH_SIZE, _FEW_ROWS = 128, 160
-
 Grid = Annotated[Sequence[float | Sequence[float]] | Array, "array-like"]
 _OF_SEARCH = GridSearchCV._parameter_constraints
 
@@ -89,7 +85,7 @@ class SearchSettings(Shared):
     hidden_layer_sizes: settings.Sizes = (100, 50)
     activation: ActivationName = "relu"
     batch_size: settings.BatchSize | None = None
-    max_iter: settings.Count = 60
+    max_iter: settings.Count | None = None
     early_stopping: bool | settings.Auto = False
     early_stopping_scoring: Scoring = "loss"
 
@@ -180,18 +176,21 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         is the time of the scores alone.
 
     batch_size : int, 'auto', 'full' or None, default=None
-        The number of rows in a batch: None for 128, or a quarter of the rows where they
-        are at most 160, so that the 60 epochs are 240 steps. Else as in
-        :class:`RegularizedMLPClassifier`.
+        The number of rows in a batch: None for 128; for 16 where there are at most 400
+        rows, which would be too few steps else; and where there are at most 160 for a
+        quarter of them. Else as in :class:`RegularizedMLPClassifier`.
+
+    max_iter : int or None, default=None
+        The number of epochs: None for 60, or for 240 where there are at most 160 rows.
 
     hidden_layer_sizes, activation, standardize, input_keep_prob, max_norm, \
-class_weight, solver, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+class_weight, solver, learning_rate, learning_rate_init, power_t, shuffle, \
 random_state, tol, momentum, nesterovs_momentum, early_stopping, \
 early_stopping_refit, n_validation_splits, train_scores, validation_fraction, beta_1, \
 beta_2, epsilon, n_iter_no_change, averaging, max_fun
         Those of :class:`RegularizedMLPClassifier`, the same for all networks. The
         defaults are its own but for ``early_stopping=False``, since the grid says how
-        much to regularise, and a shorter course, ``max_iter=60``. With
+        much to regularise. With
         ``random_state=None`` each stack takes fresh entropy.
 
     early_stopping_scoring : str, callable or None, default='loss'
@@ -309,20 +308,24 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
     def estimator(self) -> RegularizedMLPClassifier:
         """The classifier that is searched: each candidate but for its parameters.
 
-        Few rows may have smaller batches, which only ``fit`` knows.
+        Few rows have smaller batches and more epochs, which only ``fit`` knows.
         """
         own = self.get_params(deep=False)
         names = RegularizedMLPClassifier().get_params()
         parameters = {name: own[name] for name in names if name in own}
         parameters |= {"scoring": self.early_stopping_scoring, "verbose": False}
-        if self.batch_size is None:
-            parameters["batch_size"] = _BATCH_SIZE
+        parameters |= self._course()
         classifier = RegularizedMLPClassifier(**parameters)
         if get_config()["enable_metadata_routing"]:
             # Nobody can ask it of an estimator that is made here: its own score takes
             # the weights, as it does without routing.
             classifier.set_score_request(sample_weight=True)
         return classifier
+
+    def _course(self, n_rows: float = np.inf) -> dict[str, Any]:
+        """What of the course is by the number of rows."""
+        course = candidates.course_for(n_rows)
+        return {name: n for name, n in course.items() if getattr(self, name) is None}
 
     @property
     def param_grid(self) -> dict[str, list[Any]]:
@@ -443,10 +446,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
         known = clone(self.estimator)
         # An error tells what is wrong with all rows.
         given = given_rows(known, X, y, sample_weight, **validation)
-        n_rows = given.training.n_rows
-        if self.batch_size is None and n_rows <= _FEW_ROWS:
-            known.set_params(batch_size=-(-n_rows // 4))
-        return known, given
+        return known.set_params(**self._course(given.training.n_rows)), given
 
     def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
         """Say once what each of the fits would say of the rows."""

@@ -128,7 +128,6 @@ class Shared(Hints):
     learning_rate: Literal["constant", "invscaling", "adaptive", "cosine"] = "cosine"
     learning_rate_init: Positive = 0.01
     power_t: NotNegative = 0.5
-    max_iter: Count = 200
     shuffle: bool = True
     random_state: RandomState = None
     tol: NotNegative = 1e-4
@@ -162,6 +161,7 @@ class Settings(Shared, Regularization):
     """The parameters of a network, which the training reads and does not write."""
 
     batch_size: BatchSize = "auto"
+    max_iter: Count = 200
     scoring: Scoring = "loss"
     verbose: Verbose = False
     warm_start: bool = False

@@ -1423,9 +1423,9 @@ def test_all_defaults():
     assert len(of.cv_results_["params"]) == 8
     assert len(of.best_estimator_.estimators_) == 5
     assert of.best_index_ == naive_choice(of.cv_results_)
-    assert of.n_iter_ == 60
+    assert of.n_iter_ == 240
     for each in of.best_estimator_.estimators_:
-        assert (each.batch_size, each.max_iter) == (12, 60)
+        assert (each.batch_size, each.max_iter) == (12, 240)
         assert each.validation_scores_ is None
     # The members of the team, in the order of the grid.
     networks = [
@@ -1452,13 +1452,15 @@ class Sizes(Seen):
         (60, 60, 15),
         (61, 61, 16),
         (160, 160, 40),
-        (161, 161, 128),
+        (161, 161, 16),
+        (400, 400, 16),
+        (401, 401, 128),
         (1000, 1000, 128),
         (1000, 100, 25),
     ],
 )
 def test_few_rows_have_small_batches(n, n_weighted, size):
-    """Of a quarter of the rows that count, up to 160; else of 128."""
+    """Of a quarter of the rows that count, up to 160; of 16 up to 400; else of 128."""
     X, y, _ = table(n=n)
     weight = (np.arange(n) < n_weighted).astype(float) if n_weighted < n else None
     seen = Sizes()
@@ -1466,6 +1468,14 @@ def test_few_rows_have_small_batches(n, n_weighted, size):
     of.set_params(scoring=seen, batch_size=None, max_iter=1).fit(X, y, weight)
     assert set(seen.models) == {size}
     assert of.best_estimator_.batch_size == size
+
+
+@pytest.mark.parametrize(("n", "n_epochs"), [(10, 240), (160, 240), (161, 60)])
+def test_few_rows_have_more_epochs(n, n_epochs):
+    X, y, _ = table(n=n)
+    of = search((1.0,), (1.0,), max_iter=None, final_model="best", n_refits=1)
+    assert of.fit(X, y).n_iter_ == n_epochs
+    assert of.set_params(max_iter=7).fit(X, y).n_iter_ == 7
 
 
 @pytest.mark.parametrize("batch_size", [128, 300, 5, "auto", "full"])
@@ -1480,7 +1490,7 @@ def test_a_batch_size_that_is_set_is_taken(batch_size):
 def test_by_default_it_finds_what_separate_fits_with_its_batches_find(n):
     X, y, _ = table(n=n)
     mine = search(batch_size=None).fit(X, y)
-    theirs = separate(search(batch_size={60: 15, 200: 128}[n])).fit(X, y)
+    theirs = separate(search(batch_size={60: 15, 200: 16}[n])).fit(X, y)
     assert_same(mine, theirs, X)
 
 
@@ -1626,7 +1636,7 @@ def test_parameters():
     assert names == shared | own | {"final_model", "oof_proba"}
     defaults = RegularizedMLPClassifierCV().get_params()
     of_network = RegularizedMLPClassifier().get_params()
-    others = {"batch_size": None, "max_iter": 60, "early_stopping": False}
+    others = {"batch_size": None, "max_iter": None, "early_stopping": False}
     assert {name: defaults[name] for name in shared} == {
         name: of_network[name] for name in shared
     } | others

@@ -139,6 +139,7 @@ def search(**parameters):
         "learning_rate_init": 0.03,
         "batch_size": 16,
         "max_iter": 20,
+        "standardize": False,
         "random_state": 3,
     }
     return RegularizedMLPClassifierCV(**{**defaults, **parameters})

@@ -30,7 +30,7 @@ ESTIMATORS = [
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 # Those of a search that differ from those of a network.
-OF_SEARCH = {"batch_size": None, "max_iter": 60, "early_stopping": False}
+OF_SEARCH = {"batch_size": None, "max_iter": None, "early_stopping": False}
 
 
 def parameters_of(function):
