@@ -159,6 +159,7 @@ def network(**parameters):
         "learning_rate": "cosine",
         "learning_rate_init": 0.02,
         "batch_size": 20,
+        "lambd": 1.0,
         "max_iter": 25,
         "n_iter_no_change": 4,
         "early_stopping": False,

@@ -66,6 +66,7 @@ network = partial(
     max_iter=EPOCHS,
     batch_size=7,
     n_iter_no_change=np.inf,
+    lambd=1.0,
     early_stopping=False,
     random_state=0,
 )

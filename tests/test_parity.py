@@ -107,9 +107,10 @@ def test_the_defaults_are_those_of_mlp_classifier_but_for_the_named_ones():
         "learning_rate": "cosine",
         "learning_rate_init": 0.01,
         "early_stopping": "auto",
+        "n_iter_no_change": "auto",
     }
     expected = {
-        "lambd": 1.0,
+        "lambd": "auto",
         "keep_prob": 1.0,
         "early_stopping_refit": "auto",
         "n_validation_splits": "auto",

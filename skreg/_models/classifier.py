@@ -93,11 +93,20 @@ class RegularizedMLPClassifier(
         - 'logistic': the sigmoid 1 / (1 + exp(-z));
         - 'identity': z, for a linear bottleneck.
 
-    lambd : float or array-like of shape (n_hidden_layers + 1,), default=1.0
+    lambd : float, array-like of shape (n_hidden_layers + 1,) or 'auto', default='auto'
         The strength of the L2 penalty on the weights, at least 0; one for all layers,
         or one for each weight matrix (W1, W2, …). Biases are not penalised. It has
         the scale of ``MLPClassifier``'s ``alpha`` in full batch: it is divided by the
         total training weight m whatever the batch size is. 0 turns it off.
+
+        'auto' is 1.0. Of fewer than 150 rows, of which curved classes need little and
+        noisy ones much, it is 0.3 or 3.0: both are trained on the same splits of early
+        stopping, and the one with the better ``best_validation_score_`` goes on as if
+        it were given (of equal ones 0.3). That takes rows set aside and the training on
+        all rows that follows (``early_stopping_refit``), networks small enough to train
+        as a stack, and dense rows that are no Dask collection; elsewhere it is 1.0.
+        ``lambd_`` is what it came to. Callbacks and ``verbose`` follow 0.3 in the
+        splits, and then the better one.
 
     keep_prob : float or array-like of shape (n_hidden_layers,), default=1.0
         The probability of keeping a hidden unit in training, above 0 and at most 1;
@@ -207,7 +216,7 @@ class RegularizedMLPClassifier(
         ``tol`` in ``n_iter_no_change`` epochs in a row, and go back to the best epoch.
         The rows are stratified by class, except in multilabel problems; a class with a
         single row stays in training. ``X_val`` and ``y_val`` of ``fit`` replace them.
-        'auto' does so for 'sgd' and 'adam' from 100 rows, if a class has two and
+        'auto' does so for 'sgd' and 'adam' from 40 rows, if a class has two and
         ``validation_fraction`` is above 0; a tenth of fewer rows tells little, and is
         missed in training. With ``X_val`` it always does.
 
@@ -215,7 +224,8 @@ class RegularizedMLPClassifier(
         Whether the network is then trained anew on all rows, those set aside included:
         from the same initial weights, at the same course of the learning rate, for
         half as many epochs again as were best. (The loss on rows set aside rises from
-        overconfidence while errors still become fewer.) If not, the best epoch's
+        overconfidence while errors still become fewer.) Up to 5 are not made more: the
+        rows are noisy then, and the noise would be learnt. If not, the best epoch's
         weights are restored. 'auto' does so up to 10,000 rows, since of more those set
         aside add little, and after more than one split. It is not done with ``X_val``;
         nor with 'adaptive', whose rate follows the score; nor with ``warm_start``,
@@ -226,7 +236,8 @@ class RegularizedMLPClassifier(
         best epoch is that of the mean score; more than one split needs the refit.
         'auto' is the number that gives 300 rows for validation in all, from 1 to 10:
         with fewer rows the best epoch is mostly chance. All splits train at the same
-        time; 'auto' takes no more of them than 64 MB hold.
+        time; 'auto' takes no more than have 2**18 weights in all, since each costs as
+        much as the first, and more gain little where there are many columns.
 
     scoring : str, callable or None, default='loss'
         The score that early stopping watches: 'loss' is minus the loss on the
@@ -251,9 +262,11 @@ class RegularizedMLPClassifier(
     epsilon : float, default=1e-8
         Adam's guard against a division by zero.
 
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or 'auto', default='auto'
         After how many epochs in a row without an improvement by ``tol`` training
-        stops, or 'adaptive' lowers the learning rate; ``np.inf`` for never.
+        stops, or 'adaptive' lowers the learning rate; ``np.inf`` for never. 'auto' is
+        10; with rows for validation as many epochs as 100 steps take, if that is more,
+        since ten epochs of few rows are ten steps.
 
     averaging : float, default=0.9
         The a of Σ a^age θ / Σ a^age over the weights θ after each epoch, of which the
@@ -287,6 +300,9 @@ class RegularizedMLPClassifier(
     loss_ : float
         The loss J of the last epoch, penalty included: the mean over its batches, each
         before its step.
+
+    lambd_ : float or array-like of shape (n_layers - 1,)
+        The ``lambd`` that the network was trained with: a number for 'auto'.
 
     best_loss_ : float or None
         The smallest loss of all epochs; None with early stopping.
@@ -456,8 +472,9 @@ class RegularizedMLPClassifier(
             epoch, as if the training had ended there; of several splits for validation
             and the training on all rows, that of the first split. With ``warm_start``
             the next call goes on from its weights, with the optimiser and the random
-            streams as they were at the interrupt. If no epoch was complete the
-            estimator keeps what it had, as after any other exception.
+            streams as they were at the interrupt. If no epoch was complete, or if
+            ``lambd='auto'`` was to choose between two, the estimator keeps what it had,
+            as after any other exception.
 
         Warns
         -----
@@ -657,7 +674,7 @@ class RegularizedMLPClassifier(
     def _keep(self, result: Result, *, state: bool) -> None:
         """Write the fitted attributes that fit and partial_fit have in common."""
         self.__dict__.update(result.attributes)
-        self.loss_ = result.loss
+        self.loss_, self.lambd_ = result.loss, result.lambd
         self.t_ = result.samples_seen
         self.validation_scores_ = None
         self.best_validation_score_ = None

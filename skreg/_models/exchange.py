@@ -18,12 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg._network import Array
 from skreg._network.theta import Layout
-from skreg._training.early_stopping import stops_early_for_sure
+from skreg._training.early_stopping import epochs_without_change, stops_early_for_sure
 from skreg._training.settings import (
     Settings,
     hidden_layers,
     keep_prob_by_layer,
     lambd_by_layer,
+    lambd_of,
     random_streams,
     rows_of_batch,
 )
@@ -55,12 +56,13 @@ class Exchange:
         ``partial_fit``, and with ``warm_start``), so that its ``partial_fit`` goes on.
         ``alpha`` is the one whose penalty is the same,
 
-            alpha = lambd / k,  k = ⌈n / batch_size⌉ batches of an epoch of n rows,
+            alpha = lambd_ / k,  k = ⌈n / batch_size⌉ batches of an epoch of n rows,
 
         since ``MLPClassifier`` divides by the rows of the batch; of ``lambd`` by layer
         it is the one that costs the same with these weights. What it has not is left
         out: dropout, ``max_norm``, ``class_weight``, ``averaging``, 'cosine' (which
-        becomes 'constant') and ``early_stopping='auto'`` (which becomes False). Its
+        becomes 'constant'), ``early_stopping='auto'`` (which becomes False) and
+        ``n_iter_no_change='auto'`` (which becomes 10). Its
         weights are for X in its own units, where those of a model with ``scale_`` were
         penalised for standardised columns: no ``alpha`` has that meaning, and the
         optimiser's state, which is of that network, is left out too.
@@ -235,6 +237,7 @@ def _from_sklearn(cls: type[Model], mlp: Any, parameters: dict[str, Any]) -> Mod
     for name in (*_IN_COMMON, "n_features_in_", "n_layers_", "n_outputs_"):
         setattr(model, name, getattr(mlp, name))
     model.coefs_, model.intercepts_ = _copied(mlp)
+    model.lambd_ = lambd_of(model)
     model.classes_ = np.array(mlp.classes_)
     model.out_activation_ = mlp.out_activation_
     model.mean_ = model.scale_ = None
@@ -286,7 +289,7 @@ def _check_same_network(
                 f"{name}={parameters[name]!r}: the weights of mlp are those of a "
                 f"network with {name}={settings[name]!r}. Leave {name} out."
             )
-    lambd_by_layer(model.lambd, len(settings["hidden_layer_sizes"]) + 1)
+    lambd_by_layer(lambd_of(model), len(settings["hidden_layer_sizes"]) + 1)
     keep_prob_by_layer(model.keep_prob, settings["hidden_layer_sizes"])
 
 
@@ -339,7 +342,7 @@ def _their_settings(model: Any) -> dict[str, Any]:
     parameters: Settings = model
     ours = clone(model).get_params(deep=False)
     settings = {k: ours[k] for k in MLPClassifier._get_param_names() if k in ours}
-    lambds = lambd_by_layer(parameters.lambd, len(model.coefs_))
+    lambds = lambd_by_layer(model.lambd_, len(model.coefs_))
     lambd = lambds[0]
     if len(set(lambds)) > 1:
         # The one that costs the same with these weights.
@@ -360,6 +363,7 @@ def _their_settings(model: Any) -> dict[str, Any]:
         "alpha": lambd / n_batches,
         "batch_size": batch_size,
         "learning_rate": "constant" if schedule == "cosine" else schedule,
+        "n_iter_no_change": epochs_without_change(parameters),
         "early_stopping": stops_early_for_sure(model),
     }
 

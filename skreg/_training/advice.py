@@ -18,7 +18,7 @@ import sklearn
 from skreg._network import Array
 from skreg._training.early_stopping import sets_rows_aside, wants_refit
 from skreg._training.rows import Rows
-from skreg._training.settings import Settings, Shared
+from skreg._training.settings import Settings, Shared, lambd_of
 
 # The root mean square of a column above which its scale is called too large. Those of
 # standardised columns are 1.
@@ -236,7 +236,8 @@ def weights_text(
 
 def network_weights_text(settings: Settings, rows: Rows) -> str | None:
     """:func:`weights_text` of one network."""
-    return weights_text(rows, "lambd", settings.lambd, [settings.lambd])
+    lambd = lambd_of(settings)
+    return weights_text(rows, "lambd", lambd, [lambd])
 
 
 # Parameters that do nothing -----------------------------------------------------------

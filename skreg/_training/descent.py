@@ -64,8 +64,9 @@ class Result:
     the last complete epoch. ``diverged`` says that it led nowhere, and ``failure`` has
     the error to raise. ``outweighed`` says that the penalty has left nothing of the
     network. ``refit`` says that the validation scores are those of trainings
-    before this one, which is on all rows. ``attributes`` are the fitted ones of the
-    network, and ``state`` is what a later training goes on from.
+    before this one, which is on all rows. ``lambd`` is what it was trained with.
+    ``attributes`` are the fitted ones of the network, and ``state`` is what a later
+    training goes on from.
     """
 
     theta: Array
@@ -87,6 +88,7 @@ class Result:
     failure: ValueError | None = None
     outweighed: bool = False
     refit: bool = False
+    lambd: Any = None
     attributes: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] | None = None
 

@@ -18,7 +18,7 @@ from skreg._training.advice import (
 from skreg._training.descent import DivergedError, Result
 from skreg._training.problem import Problem
 from skreg._training.rows import Rows
-from skreg._training.settings import Settings
+from skreg._training.settings import Settings, lambd_of
 
 # lambd over the total weight from which the penalty may outweigh the loss. It has where
 # most is left of a constant model's loss, and little of the squares of the weights at
@@ -47,7 +47,7 @@ def failure_of(result: Result, settings: Settings, rows: Rows) -> ValueError | N
 
 
 def _divergence(error: DivergedError, settings: Settings, rows: Rows) -> str:
-    rate, at_rate, lower = _RATE_OF_LBFGS, "", f"lambd={settings.lambd!r}"
+    rate, at_rate, lower = _RATE_OF_LBFGS, "", f"lambd={lambd_of(settings)!r}"
     if error.learning_rate is not None:
         rate = error.learning_rate
         at_rate = f" at a learning rate of {rate:.3g}"
@@ -56,7 +56,7 @@ def _divergence(error: DivergedError, settings: Settings, rows: Rows) -> str:
         "Training diverged: the loss exploded or a weight was not finite in epoch "
         f"{error.epoch}{at_rate}."
     )
-    decay = float(np.max(settings.lambd)) / rows.total_weight
+    decay = float(np.max(lambd_of(settings))) / rows.total_weight
     if decay >= 1 and rate * decay >= 1:
         of_weights = network_weights_text(settings, rows) or f"Lower {lower}."
         return (
@@ -109,12 +109,12 @@ def warn_of_result(settings: Settings, result: Result, rows: Rows) -> None:
         warn(_no_convergence_text(settings, result), ConvergenceWarning)
     # Weights that are the cause have a warning of their own.
     if result.outweighed and network_weights_text(settings, rows) is None:
-        advise(_outweighed_text(settings, rows), RegularizationWarning)
+        advise(_outweighed_text(result, rows), RegularizationWarning)
 
 
-def _outweighed_text(settings: Settings, rows: Rows) -> str:
+def _outweighed_text(result: Result, rows: Rows) -> str:
     return (
-        f"The regularisation outweighs so few rows: lambd={settings.lambd!r} over "
+        f"The regularisation outweighs so few rows: lambd={result.lambd!r} over "
         f"their total weight, {rows.total_weight:.3g}, has driven the weights of the "
         "network towards 0, and it predicts nearly the same for every row. Lower lambd "
         "(0 turns it off), or give more rows or larger weights."

@@ -4,19 +4,27 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from skreg._network import Array
 from skreg._training.descent import Result, Run, Solver
-from skreg._training.problem import Problem
-from skreg._training.rows import Rows
+from skreg._training.problem import Problem, stack_size
+from skreg._training.rows import Rows, TrainingSet
 from skreg._training.settings import Settings, Shared
 
 # The rows from which early_stopping='auto' sets some aside: of fewer, a tenth tells
 # little and is missed in training.
-_LEAST_TO_SPLIT = 100
+_LEAST_TO_SPLIT = 40
+
+# n_iter_no_change='auto' is so many epochs, or more where they have few steps.
+_PATIENCE, _PATIENCE_STEPS = 10, 100
+
+# lambd='auto' is the better of these for fewer rows: so few need little penalty where
+# classes are curved, and much where they are noisy.
+_FEW_ROWS = 150
+_LAMBDS_OF_FEW = 0.3, 3.0
 
 # The rows up to which early_stopping_refit='auto' trains again: of more, those set
 # aside add little.
@@ -28,8 +36,10 @@ _ROWS_TO_JUDGE_BY = 300
 _MOST_SPLITS = 10
 
 # How many times as many epochs the training on all rows has. The log-loss on rows for
-# validation rises from overconfidence while fewer and fewer of them are wrong.
+# validation rises from overconfidence while fewer and fewer of them are wrong. Where
+# the best epoch is among the first, the rows are noisy, and more epochs learn that.
 _MORE_EPOCHS = 1.5
+_FIRST_EPOCHS = 5
 
 
 class Plateau:
@@ -84,10 +94,14 @@ def descend(solvers: Sequence[Solver], plateaus: Sequence[Plateau]) -> None:
 
 
 def _judge(plateau: Plateau, runs: Sequence[Run], solvers: Sequence[Solver]) -> None:
-    """End a network in all splits: at its plateau, or since it has ended in one."""
+    """End a network in all splits: at its plateau, or since it has ended in one.
+
+    A callback, which follows one of them, ends all.
+    """
     if all(run.result.diverged is None for run in runs):
         plateau.update(sum(run.latest for run in runs) / len(runs))
     ends = not all(run.going for run in runs)
+    ends |= any(run.result.stopped for run in solvers[0].runs)
     if plateau.exhausted:
         pairs = zip(solvers, runs, strict=True)
         if all(solver.lower_rate(run) for solver, run in pairs):
@@ -103,10 +117,19 @@ def plateaus_of(
     problem: Problem, schedule: str, n_epochs: Sequence[int] | None = None
 ) -> list[Plateau]:
     """A plateau for each network, which never comes if the end is known before."""
-    settings, patience = problem.settings, problem.settings.n_iter_no_change
+    settings, patience = problem.settings, epochs_without_change(problem.settings)
+    if settings.n_iter_no_change == "auto" and problem.validation is not None:
+        n_steps = math.ceil(problem.training.n_rows / problem.batch_rows)
+        patience = max(patience, math.ceil(_PATIENCE_STEPS / n_steps))
     if n_epochs or (schedule == "cosine" and problem.validation is None):
         patience = math.inf
     return [Plateau(settings.tol, patience) for _ in problem.members]
+
+
+def epochs_without_change(settings: Shared) -> float:
+    """``n_iter_no_change`` as a number, for many rows."""
+    patience = settings.n_iter_no_change
+    return _PATIENCE if isinstance(patience, str) else patience
 
 
 def length_of(settings: Settings, plateau: Plateau) -> int | None:
@@ -139,6 +162,29 @@ def rounds_of(problem: Problem, validation: Rows | None) -> list[Problem]:
             replace(problem, training=training, validation=held_out, streams=streams)
         )
     return rounds
+
+
+def with_choice(problem: Problem, validation: Rows | None) -> Problem:
+    """The problem, in which each network has a variant for each ``lambd`` to try."""
+    settings, data = problem.settings, problem.training
+    tries = (
+        validation is None
+        and sets_rows_aside(settings, data)
+        and wants_refit(settings, data)
+        and data.n_rows < _FEW_ROWS
+        and isinstance(data, TrainingSet)
+        and stack_size(settings, data) > 1
+    )
+    return problem.with_each(_LAMBDS_OF_FEW) if tries else problem
+
+
+def best_of_each(problem: Problem, merits: Sequence[Any]) -> list[int]:
+    """Of each network the number of the variant with most merit, or of the first."""
+    best: dict[int, int] = {}
+    for number, network in enumerate(problem.networks):
+        if network not in best or merits[number] > merits[best[network]]:
+            best[network] = number
+    return list(best.values())
 
 
 def stops_early_for_sure(settings: Shared) -> bool:
@@ -228,19 +274,32 @@ class Agreed(NamedTuple):
     best_epoch: int
     n_epochs: int
 
+    @classmethod
+    def of(cls, scores: list[float], max_iter: int) -> Self:
+        best = int(np.nanargmax(scores)) + 1
+        more = round(_MORE_EPOCHS * best) if best > _FIRST_EPOCHS else best
+        return cls(scores, best, min(more, max_iter))
+
+    @property
+    def score(self) -> float:
+        """That of the best epoch."""
+        return self.scores[self.best_epoch - 1]
+
     @property
     def reason(self) -> str:
         """Why it is trained for so many epochs."""
+        if self.best_epoch <= _FIRST_EPOCHS:
+            return "the best"
         is_cut = self.n_epochs < round(_MORE_EPOCHS * self.best_epoch)
         cut = ", but at most max_iter" if is_cut else ""
         return f"{_MORE_EPOCHS:g} times the best{cut}"
 
 
 def agreed(problem: Problem, splits: Sequence[Sequence[Result]]) -> dict[int, Agreed]:
-    """By number, the networks that are to be trained again.
+    """By number, what is to be trained again: of each network the best variant.
 
     Those that have an error in a split, or scores of NaN alone, get that ``failure`` in
-    the first; the error of a network alone is raised.
+    the first.
     """
     found = {}
     for number, results in enumerate(zip(*splits, strict=True)):
@@ -249,15 +308,14 @@ def agreed(problem: Problem, splits: Sequence[Sequence[Result]]) -> dict[int, Ag
         failures = [result.failure for result in results if result.failure is not None]
         if scores and all(map(math.isnan, scores)):
             failures.append(_nan_in_each_epoch(problem.settings, len(scores)))
-        if failures and not problem.is_stack:
-            raise failures[0]
         if failures:
             results[0].failure = failures[0]
         elif scores:
-            epoch = int(np.nanargmax(scores)) + 1
-            n_epochs = min(round(_MORE_EPOCHS * epoch), problem.settings.max_iter)
-            found[number] = Agreed(scores, epoch, n_epochs)
-    return found
+            found[number] = Agreed.of(scores, problem.settings.max_iter)
+    variants = range(len(splits[0]))
+    merits = [found[n].score if n in found else -math.inf for n in variants]
+    best = best_of_each(problem, merits)
+    return {number: found[number] for number in best if number in found}
 
 
 def _nan_in_each_epoch(settings: Settings, n_epochs: int) -> ValueError:
@@ -271,14 +329,13 @@ def _nan_in_each_epoch(settings: Settings, n_epochs: int) -> ValueError:
 def joined(last: Result, splits: Sequence[Result], of_splits: Agreed) -> Result:
     """The training on all rows, with the validation scores of the splits before."""
     unfinished = [result for result in splits if not result.converged]
-    scores, best_epoch, _ = of_splits
     return replace(
         last,
         refit=True,
         watched=True,
-        validation_scores=scores,
-        best_epoch=best_epoch,
-        best_score=scores[best_epoch - 1],
+        validation_scores=of_splits.scores,
+        best_epoch=of_splits.best_epoch,
+        best_score=of_splits.score,
         converged=not unfinished,
         message=unfinished[0].message if unfinished else last.message,
     )

@@ -17,7 +17,7 @@ from skreg._training.early_stopping import Plateau
 from skreg._training.lbfgs import LBFGS
 from skreg._training.problem import Before, Problem
 from skreg._training.rows import Rows
-from skreg._training.settings import Settings
+from skreg._training.settings import Settings, lambd_of
 from skreg._training.threads import threads_for
 
 
@@ -30,14 +30,13 @@ class Course(NamedTuple):
     n_epochs: Sequence[int] | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """That of a whole fit."""
-        return cls(settings.learning_rate, settings.max_iter, settings.averaging)
-
-    def of_a_call(self) -> "Course":
-        """One epoch of a longer course, which knows no last one."""
-        schedule = "constant" if self.schedule == "cosine" else self.schedule
-        return Course(schedule, 1, 0.0)
+    def of(cls, settings: Settings, *, incremental: bool) -> Self:
+        """That of a whole fit, or one epoch of a longer course."""
+        schedule = settings.learning_rate
+        if not incremental:
+            return cls(schedule, settings.max_iter, settings.averaging)
+        # It knows no last epoch.
+        return cls("constant" if schedule == "cosine" else schedule, 1, 0.0)
 
 
 def train(
@@ -56,28 +55,29 @@ def train(
     ``networks`` are estimators, whose parameters are read and not written. Several are
     one stack: they differ in ``lambd`` and ``keep_prob`` alone, and their solver is not
     'lbfgs'. With ``early_stopping`` and without ``validation`` each is trained on every
-    split, and with ``early_stopping_refit`` again on all rows. ``training`` is a
+    split, perhaps with more than one ``lambd``, and with ``early_stopping_refit`` again
+    on all rows. ``training`` is a
     :class:`TrainingSet`, or rows that the ``problem_type`` reaches. ``starts`` says
     which draw of the initial weights each begins with. The ``task`` is begun here.
 
     The error of a single network is raised; of several each result has its own. After a
-    KeyboardInterrupt a single network has what its first split has come to.
+    KeyboardInterrupt a single network has what its first split has come to; it is
+    raised where there are several ``lambd``.
     """
-    course = Course.of(networks[0])
+    course = Course.of(networks[0], incremental=incremental)
     problem = problem_type.of(networks, training, before, starts, incremental)
     progress = Progress(problem.settings, task or Task(), ensemble=starts is not None)
     if len(training.target.classes) == 1:
         progress.task.begin_fit()
-        return [_constant(problem, before) for _ in networks]
-    if incremental:
-        course = course.of_a_call()
+        return [_constant(problem, each, before) for each in networks]
+    problems = [problem]
+    if not incremental:
+        problem = early_stopping.with_choice(problem, validation)
+        problems = early_stopping.rounds_of(problem, validation)
+    again = early_stopping.trains_again(problems, problem)
+    plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
+    length = early_stopping.length_of(problem.settings, plateaus[0])
     with threads_for(problem.largest_product):
-        problems = [problem]
-        if not incremental:
-            problems = early_stopping.rounds_of(problem, validation)
-        again = early_stopping.trains_again(problems, problem)
-        plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
-        length = early_stopping.length_of(problem.settings, plateaus[0])
         splits = [
             _start(each, course, plateaus, before, incremental=incremental)
             for each in problems
@@ -90,14 +90,15 @@ def train(
         try:
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
-            if not again or phase.task.end() or first[0].stopped:
-                if not incremental:
-                    _end(progress, problems[0], first)
-                return first
-            others = [split.results() for split in splits[1:]]
-            # Their memory is for the training on all rows.
-            splits.clear()
-            return _trained_on_all_rows(problem, course, [first, *others], progress)
+            if again and not (phase.task.end() or first[0].stopped):
+                others = [split.results() for split in splits[1:]]
+                # Their memory is for the training on all rows.
+                splits.clear()
+                return _trained_on_all_rows(problem, course, [first, *others], progress)
+            numbers, found = _best_of_each(problem, first)
+            if not incremental:
+                _end(progress, problems[0].chosen(numbers), found)
+            return found
         except KeyboardInterrupt as interrupt:
             if problem.is_stack:
                 raise
@@ -111,30 +112,50 @@ def _trained_on_all_rows(
     of_splits: Sequence[Sequence[Result]],
     progress: Progress,
 ) -> list[Result]:
-    """Train again, for 1.5 times as many epochs as were best in the splits."""
+    """Train again, for as many epochs as were best in the splits, or half as many more.
+
+    Of the variants of a network the best is.
+    """
     found = list(of_splits[0])
     agreed = early_stopping.agreed(problem, of_splits)
     if not agreed:
-        return found
+        return _best_of_each(problem, found)[1]
     for number, each in agreed.items():
         n_epochs, start = found[number].n_epochs, problem.starts[number]
+        if len(problem.networks) > len(set(problem.networks)):
+            progress.print_choice(lambd_of(problem.members[number]), start)
         progress.print_end(n_epochs, each.best_epoch, start)
         progress.print_refit(each.n_epochs, each.reason, start)
-    problem = problem.some(list(agreed))
+    chosen = problem.chosen(list(agreed))
     ends = [each.n_epochs for each in agreed.values()]
     phase = progress.phase("all rows", ends[0])
-    plateaus = early_stopping.plateaus_of(problem, course.schedule, ends)
-    last = _start(problem, course._replace(n_epochs=ends), plateaus)
+    plateaus = early_stopping.plateaus_of(chosen, course.schedule, ends)
+    last = _start(chosen, course._replace(n_epochs=ends), plateaus)
     if phase.is_followed:
         last.report_to(phase)
     early_stopping.descend([last.solver], plateaus)
     results = last.results()
     phase.task.end()
-    _end(progress, problem, results)
+    _end(progress, chosen, results)
     for number, result in zip(agreed, results, strict=True):
         of_network = [split[number] for split in of_splits]
         found[number] = early_stopping.joined(result, of_network, agreed[number])
-    return found
+    return _best_of_each(problem, found)[1]
+
+
+def _best_of_each(
+    problem: Problem, results: Sequence[Result]
+) -> tuple[list[int], list[Result]]:
+    """Of each network the variant that went furthest, and its number.
+
+    The error of a network alone is raised.
+    """
+    merits = [(r.refit, r.failure is None, r.best_score) for r in results]
+    numbers = early_stopping.best_of_each(problem, merits)
+    found = [results[number] for number in numbers]
+    if len(found) == 1 and found[0].failure is not None:
+        raise found[0].failure
+    return numbers, found
 
 
 def _end(progress: Progress, problem: Problem, results: Sequence[Result]) -> None:
@@ -154,8 +175,13 @@ class _Split(NamedTuple):
     plateaus: Sequence[Plateau]
 
     def report_to(self, progress: Progress) -> None:
-        """Print the epochs, as ``verbose`` says, and let them be tasks."""
-        for run, start in zip(self.solver.runs, self.problem.starts, strict=True):
+        """Print the epochs, as ``verbose`` says, and let them be tasks.
+
+        Of the variants of a network they are those of the first.
+        """
+        equal = [0] * len(self.problem.networks)
+        for number in early_stopping.best_of_each(self.problem, equal):
+            run, start = self.solver.runs[number], self.problem.starts[number]
             run.progress = Epochs(progress, partial(self._attributes, run), start)
 
     def _attributes(self, run: Run) -> dict[str, Any]:
@@ -176,6 +202,7 @@ class _Split(NamedTuple):
             if result.failure is not None and not problem.is_stack:
                 raise result.failure
             result.attributes = problem.attributes(result.theta)
+            result.lambd = lambd_of(settings)
         if not problem.is_stack:
             results[0].state = self._state(results[0])
         return results
@@ -258,15 +285,16 @@ def _descent(
     )
 
 
-def _constant(problem: Problem, before: Before | None) -> Result:
+def _constant(problem: Problem, settings: Settings, before: Before | None) -> Result:
     """The model of one class: it is certain with any weights, and zero costs least."""
     theta = np.zeros(problem.layout.n_parameters, problem.training.X.dtype)
     return Result(
         theta,
-        watched=early_stopping.stops_early_for_sure(problem.settings),
+        watched=early_stopping.stops_early_for_sure(settings),
         best_score=math.nan,
         samples_seen=0 if before is None else before.samples_seen,
         converged=True,
         loss=0.0,
+        lambd=lambd_of(settings),
         attributes=problem.attributes(theta),
     )

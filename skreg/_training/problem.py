@@ -27,14 +27,14 @@ from skreg._training.settings import (
     Settings,
     Streams,
     checked_by_layer,
+    lambd_of,
     random_streams,
     rows_of_batch,
 )
 
-# The memory that splits may take: each has θ, its gradient, two moments, two vectors
-# for the mean and the best of them.
-_SPLIT_BYTES = 2**26
-_VECTORS = 7
+# The weights that the splits may have in all. More splits gain little where a network
+# has many columns, and each costs as much as the first.
+_SPLIT_WEIGHTS = 2**18
 
 
 class Before(NamedTuple):
@@ -57,7 +57,8 @@ class Problem:
     """What is trained, and on which rows.
 
     ``members`` has the estimator of each network, whose parameters are read and not
-    written; ``starts`` says which draw of the initial weights is whose. ``lambds``
+    written; ``starts`` says which draw of the initial weights is whose, and
+    ``networks`` of which network each is a variant, of which one goes on. ``lambds``
     (..., n_layers) and ``keep_probs`` (..., n_hidden_layers) have a leading axis for
     the networks of a stack, which share all the rest. θ and J are for rows of X to
     which the ``scaling`` is applied. The rows are of the type :class:`TrainingSet`;
@@ -71,6 +72,7 @@ class Problem:
     keep_probs: Array
     streams: Streams
     training: Rows
+    networks: Sequence[int]
     scaling: Scaling | None = None
     validation: Rows | None = None
     # The estimator whose parameters are those of all, but for lambd and keep_prob.
@@ -114,8 +116,17 @@ class Problem:
             streams = streams.restored(before.state["streams"])
         starts = [0] * len(members) if starts is None else starts
         layout = Layout((training.X.shape[1], *hidden_units, training.target.n_outputs))
+        numbers = range(len(members))
         return cls(
-            members, starts, layout, lambds, keep_probs, streams, training, scaling
+            members,
+            starts,
+            layout,
+            lambds,
+            keep_probs,
+            streams,
+            training,
+            numbers,
+            scaling,
         )
 
     def __post_init__(self) -> None:
@@ -142,7 +153,35 @@ class Problem:
             keep_probs=self.keep_probs[some],
             members=[self.members[number] for number in some],
             starts=[self.starts[number] for number in some],
+            networks=[self.networks[number] for number in some],
         )
+
+    def with_each(self, values: Sequence[float]) -> Self:
+        """A variant for each of the values, of each network with ``lambd='auto'``."""
+        chosen = [
+            (number, _with_lambd(member, value))
+            for number, member in enumerate(self.members)
+            for value in (values if isinstance(member.lambd, str) else [member.lambd])
+        ]
+        if len(chosen) == len(self.members):
+            return self
+        numbers, members = map(list, zip(*chosen, strict=True))
+        of_layers = [checked_by_layer(member) for member in members]
+        return replace(
+            self,
+            members=members,
+            lambds=np.array([lambds for _, lambds, _ in of_layers]),
+            keep_probs=np.array([keep_probs for *_, keep_probs in of_layers]),
+            starts=[self.starts[number] for number in numbers],
+            networks=numbers,
+        )
+
+    def chosen(self, numbers: Sequence[int]) -> Self:
+        """The variants with these numbers; that of a network alone is no stack."""
+        some = self.some(numbers)
+        if len(set(self.networks)) > 1 or not self.is_stack:
+            return some
+        return replace(some, lambds=some.lambds[0], keep_probs=some.keep_probs[0])
 
     def start(
         self, before: Before | None = None, *, from_frequencies: bool = True
@@ -203,7 +242,7 @@ class Problem:
             decay: Array = (self.lambds / total).astype(dtype)
         if not np.isfinite(decay).all():
             finite = np.isfinite(decay).reshape(len(self.members), -1).all(axis=1)
-            lambd = self.members[int(np.argmin(finite))].lambd
+            lambd = lambd_of(self.members[int(np.argmin(finite))])
             raise ValueError(
                 f"lambd={lambd!r} over the total weight of the training "
                 f"rows, {total:.3g}, overflows {decay.dtype}. Lower lambd, or multiply "
@@ -289,8 +328,13 @@ class Problem:
 
     def most_splits(self) -> int:
         """How many splits of the rows can train at the same time."""
-        theta_bytes = self.layout.n_parameters * self.training.X.dtype.itemsize
-        return max(1, int(_SPLIT_BYTES // (_VECTORS * theta_bytes)))
+        return max(1, _SPLIT_WEIGHTS // self.layout.n_parameters)
+
+
+def _with_lambd(settings: Settings, lambd: Any) -> Settings:
+    variant = copy.copy(settings)
+    vars(variant).update(lambd=lambd)
+    return variant
 
 
 def _check_layers(settings: Settings, layout: Layout, before: Before) -> None:

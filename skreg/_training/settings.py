@@ -43,6 +43,9 @@ T = TypeVar("T")
 _AUTO_BATCHES = 50
 _AUTO_BATCH_SIZES = 64, 200
 
+# lambd='auto', unless early stopping tries others.
+_LAMBD = 1.0
+
 # Kinds of numbers, each with its range.
 Count = Annotated[int, Interval(Integral, 1, None, closed="left")]
 Positive = Annotated[float, Interval(Real, 0, np.inf, closed="neither")]
@@ -110,7 +113,7 @@ def with_parameters(cls: type[T]) -> type[T]:
 class Regularization(Hints):
     """What a search varies."""
 
-    lambd: NotNegative | Numbers = 1.0
+    lambd: NotNegative | Numbers | Auto = "auto"
     keep_prob: KeepProb | Numbers = 1.0
 
 
@@ -141,7 +144,7 @@ class Shared(Hints):
     beta_1: Decay = 0.9
     beta_2: Decay = 0.999
     epsilon: Positive = 1e-8
-    n_iter_no_change: Count | Never = 10
+    n_iter_no_change: Count | Never | Auto = "auto"
     averaging: Decay = 0.9
     max_fun: Count = 15000
 
@@ -180,7 +183,7 @@ def rows_of_batch(settings: Settings, n_rows: int) -> int:
 def checked_by_layer(settings: Settings) -> tuple[tuple[int, ...], Array, Array]:
     """The hidden units, and ``lambd`` and ``keep_prob`` of each layer."""
     hidden_units = hidden_layers(settings.hidden_layer_sizes)
-    lambds = lambd_by_layer(settings.lambd, len(hidden_units) + 1)
+    lambds = lambd_by_layer(lambd_of(settings), len(hidden_units) + 1)
     keep_probs = keep_prob_by_layer(settings.keep_prob, hidden_units)
     _check_solver(settings, keep_probs)
     return hidden_units, np.array(lambds), np.array(keep_probs)
@@ -208,6 +211,11 @@ def keep_prob_by_layer(
             "unit, a float above 0 and at most 1."
         )
     return tuple(float(p) for p in by_layer)
+
+
+def lambd_of(settings: Regularization) -> Any:
+    """``lambd`` as one number, or one for each weight matrix."""
+    return _LAMBD if isinstance(settings.lambd, str) else settings.lambd
 
 
 def lambd_by_layer(lambd: float | ArrayLike, n_layers: int) -> tuple[float, ...]:

@@ -301,7 +301,7 @@ def test_lbfgs_that_stood_at_its_minimum_goes_there_and_back():
         model = ours(solver="lbfgs", tol=1e6)
     assert (model.n_iter_, model.t_, model.loss_curve_) == (0, len(X), [])
     back = RegularizedMLPClassifier.from_sklearn(model.to_sklearn())
-    assert back.lambd == model.lambd
+    assert back.lambd == back.lambd_ == model.lambd_ == 1.0
     assert_same_weights(back, model)
 
 
@@ -731,6 +731,8 @@ def test_there_and_back_is_the_same_model():
         "batch_size": 40,
         "early_stopping_refit": False,
         "n_validation_splits": 1,
+        "lambd": 1.0,
+        "n_iter_no_change": 10,
     }
     for name in ("moments", "rate_fraction", "n_rows"):
         np.testing.assert_array_equal(

@@ -1501,10 +1501,14 @@ def test_on_few_rows_it_is_no_worse_than_a_network(n):
     for seed in range(2):
         X, y = make_moons(n + 400, noise=0.15, random_state=seed)
         X = StandardScaler().fit_transform(X)
-        for k, kind in enumerate(
-            (RegularizedMLPClassifier, RegularizedMLPClassifierCV)
+        # A network that is given its lambd, and has all rows.
+        network = RegularizedMLPClassifier(
+            lambd=1.0, early_stopping=False, random_state=0
+        )
+        for k, model in enumerate(
+            (network, RegularizedMLPClassifierCV(random_state=0))
         ):
-            model = kind(random_state=0).fit(X[:n], y[:n])
+            model.fit(X[:n], y[:n])
             loss[k, seed] = log_loss(y[n:], model.predict_proba(X[n:]))
             accuracy[k, seed] = model.score(X[n:], y[n:])
     assert loss[1].mean() <= loss[0].mean()

@@ -357,7 +357,7 @@ SET = {
 @pytest.mark.parametrize("name", SET)
 @pytest.mark.parametrize("early_stopping", [False, "auto"])
 def test_what_is_for_early_stopping_does_nothing_without_it(name, early_stopping):
-    X, y = table()
+    X, y = table(30)
     why = f"^{name}={SET[name]!r} does nothing, since early_stopping={early_stopping!r}"
     model = classifier(early_stopping=early_stopping, **{name: SET[name]})
     with pytest.warns(FitAdviceWarning, match=why) as caught:

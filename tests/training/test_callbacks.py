@@ -88,6 +88,7 @@ EARLY_STOPPING = {
     "early_stopping_refit": True,
     "n_validation_splits": 2,
     "max_iter": 20,
+    "n_iter_no_change": 10,
     "averaging": 0.9,
 }
 
@@ -140,7 +141,9 @@ def test_the_phases_of_early_stopping_are_tasks(iris, solver):
         ({"learning_rate": "constant", "n_iter_no_change": 20}, 20),
         ({"early_stopping": True, "n_iter_no_change": np.inf}, 20),
         ({"learning_rate": "constant", "n_iter_no_change": 19}, None),
-        ({"early_stopping": True}, None),
+        # 15 epochs of 7 steps, 25 of 4.
+        ({"early_stopping": True, "batch_size": 20}, None),
+        ({"early_stopping": True, "batch_size": 40}, 20),
         ({"solver": "lbfgs"}, None),
         ({"solver": "lbfgs", "n_iter_no_change": np.inf}, None),
     ],

@@ -72,7 +72,9 @@ def test_small_tables_are_learnt_or_warned_of(n_rows, keep_prob):
 def test_a_lambd_that_leaves_nothing_of_more_rows(lambd, n_rows, weight, solver):
     X, y = np.tile(XOR[0], (n_rows // 4, 1)), np.tile(XOR[1], n_rows // 4)
     X = StandardScaler().fit_transform(X)
-    model = RegularizedMLPClassifier(lambd=lambd, solver=solver, random_state=0)
+    model = RegularizedMLPClassifier(
+        lambd=lambd, solver=solver, early_stopping=False, random_state=0
+    )
     total = f"{len(y) * weight:.3g}"
     why = rf"lambd={lambd} over their total weight, {total}, .* or larger weights"
     with pytest.warns(RegularizationWarning, match=why):
@@ -131,7 +133,9 @@ def rows():
     ],
 )
 def test_a_divergence_by_weights_names_the_weights(rows, solver, total):
-    model = RegularizedMLPClassifier(solver=solver, random_state=0)
+    model = RegularizedMLPClassifier(
+        solver=solver, early_stopping=False, random_state=0
+    )
     with pytest.raises(ValueError, match=r"^Training diverged: .* in epoch") as caught:
         model.fit(*rows, sample_weight=np.full(60, total / 60))
     text = str(caught.value)
@@ -142,7 +146,9 @@ def test_a_divergence_by_weights_names_the_weights(rows, solver, total):
 
 
 def test_a_divergence_by_lambd_names_lambd(rows):
-    model = RegularizedMLPClassifier(solver="sgd", lambd=1e6, random_state=0)
+    model = RegularizedMLPClassifier(
+        solver="sgd", lambd=1e6, early_stopping=False, random_state=0
+    )
     why = r"lambd over the total weight .* 60, is 1\.67e\+04.* Lower .*lambd=1000000\.0"
     with pytest.raises(ValueError, match=why) as caught:
         model.fit(*rows)

@@ -298,8 +298,8 @@ def test_the_epoch_in_which_one_diverges_has_no_score():
     assert plateau.best == 1.0
 
 
-def test_a_network_that_leaves_in_one_split_leaves_in_all():
-    """As where a callback, which follows the first, has seen enough of it."""
+def test_a_callback_that_has_seen_enough_ends_all_networks_in_all_splits():
+    """It follows one of them in the first split."""
     splits = [Scripted([1.0] * 5, [1.0] * 5) for _ in range(2)]
 
     class Stops:
@@ -308,7 +308,7 @@ def test_a_network_that_leaves_in_one_split_leaves_in_all():
 
     splits[0].runs[1].progress = Stops()
     descend(splits, [Plateau(0.0, math.inf) for _ in range(2)])
-    assert [split.n_epochs for split in splits] == [[5, 2], [5, 2]]
+    assert [split.n_epochs for split in splits] == [[2, 2], [2, 2]]
     assert [run.result.stopped for run in splits[0].runs] == [False, True]
     assert [run.result.stopped for run in splits[1].runs] == [False, False]
 

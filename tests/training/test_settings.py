@@ -118,7 +118,7 @@ def test_the_defaults_that_mlpclassifier_has_are_known():
     }
     assert other == {
         *("hidden_layer_sizes", "learning_rate", "learning_rate_init"),
-        "early_stopping",
+        *("early_stopping", "n_iter_no_change"),
     }
 
 

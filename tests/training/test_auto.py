@@ -1,0 +1,324 @@
+"""``lambd='auto'`` and ``n_iter_no_change='auto'``: what they come to."""
+
+import math
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+from helpers import no_convergence_warning, noisy_rows
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_classification, make_moons
+from sklearn.preprocessing import StandardScaler
+
+from skreg import RegularizedMLPClassifier, RegularizedMLPEnsemble
+from skreg._training.early_stopping import plateaus_of, rounds_of, with_choice
+from skreg._training.problem import Problem
+from skreg._training.rows import given_rows
+
+TRIED = 0.3, 3.0
+
+classifier = partial(
+    RegularizedMLPClassifier, hidden_layer_sizes=(12, 6), max_iter=60, random_state=2
+)
+
+
+def curved(n_rows=60, seed=0):
+    X, y = make_moons(n_rows, noise=0.2, random_state=seed)
+    return StandardScaler().fit_transform(X), y
+
+
+def noisy(n_rows=60, seed=0):
+    X, y = make_classification(n_rows, 20, flip_y=0.3, random_state=seed)
+    return StandardScaler().fit_transform(X), y
+
+
+def fits_of_each(model, *rows):
+    """A fit with each ``lambd`` that 'auto' tries."""
+    return [clone(model).set_params(lambd=lambd).fit(*rows) for lambd in TRIED]
+
+
+def best_of(fits):
+    return max(fits, key=lambda fit: fit.best_validation_score_)
+
+
+def assert_same(found, expected):
+    """All that a fit leaves is the same."""
+    assert found.lambd_ == expected.lambd_ == expected.lambd
+    for a, b in zip(
+        found.coefs_ + found.intercepts_,
+        expected.coefs_ + expected.intercepts_,
+        strict=True,
+    ):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+    for name in ("loss_curve_", "validation_scores_", "best_validation_score_"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-6
+        )
+    for name in ("best_n_iter_", "n_iter_", "t_", "refit_", "converged_"):
+        assert getattr(found, name) == getattr(expected, name), name
+
+
+# The choice --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("rows", "lambd"), [(curved, 0.3), (noisy, 3.0)])
+@pytest.mark.parametrize("keep_prob", [1.0, 0.8])
+def test_the_choice_is_the_fit_with_the_better_score(rows, lambd, dtype, keep_prob):
+    X, y = rows()
+    X = X.astype(dtype)
+    model = classifier(keep_prob=keep_prob)
+    found, expected = clone(model).fit(X, y), best_of(fits_of_each(model, X, y))
+    assert expected.lambd == lambd
+    assert_same(found, expected)
+    assert found.lambd == "auto"
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"solver": "sgd", "scoring": "accuracy", "n_validation_splits": 2},
+        {"learning_rate": "constant", "class_weight": "balanced", "averaging": 0.0},
+        {"early_stopping": True, "early_stopping_refit": True, "n_iter_no_change": 3},
+    ],
+)
+def test_so_it_is_with_weights_and_other_settings(kind, parameters):
+    rows = noisy_rows(kind)
+    model = classifier(max_iter=20).set_params(**parameters)
+    with no_convergence_warning():
+        assert_same(clone(model).fit(*rows), best_of(fits_of_each(model, *rows)))
+
+
+def test_of_equal_scores_the_first_is_chosen():
+    model = classifier(scoring=lambda model, X, y: 1.0)
+    assert model.fit(*curved()).lambd_ == 0.3
+
+
+def test_each_network_of_an_ensemble_has_its_own():
+    X, y = noisy(45, seed=1)
+    model = classifier(keep_prob=0.9)
+    found = RegularizedMLPEnsemble(model, 5, random_state=4).fit(X, y)
+    tried = [
+        RegularizedMLPEnsemble(
+            clone(model).set_params(lambd=lambd), 5, random_state=4
+        ).fit(X, y)
+        for lambd in TRIED
+    ]
+    for network, *fits in zip(
+        found.estimators_, *(each.estimators_ for each in tried), strict=True
+    ):
+        assert_same(network, best_of(fits))
+
+
+def test_in_a_team_those_that_have_a_lambd_keep_it():
+    X, y = noisy(45, seed=1)
+
+    def team(lambd):
+        members = [classifier(lambd=each) for each in (2.0, lambd, [0.1, 0.2, 0.3])]
+        return RegularizedMLPEnsemble(members, 3, random_state=4).fit(X, y).estimators_
+
+    found, first, second = map(team, ("auto", *TRIED))
+    assert_same(found[1], best_of([first[1], second[1]]))
+    for number in (0, 2):
+        assert_same(found[number], first[number])
+
+
+@pytest.mark.parametrize("make", [lambda: 5, lambda: np.random.RandomState(5)])
+def test_both_have_the_same_streams(make):
+    """And an instance has moved on as far as by one fit."""
+    X, y = curved()
+    state = make()
+    found = classifier(random_state=state, keep_prob=0.8).fit(X, y)
+    fits, states = [], [make() for _ in TRIED]
+    for lambd, each in zip(TRIED, states, strict=True):
+        one = classifier(random_state=each, keep_prob=0.8, lambd=lambd)
+        fits.append(one.fit(X, y))
+    assert_same(found, best_of(fits))
+    if not isinstance(state, int):
+        assert state.randint(2**31) == states[0].randint(2**31)
+
+
+def n_of_variants(n_rows=60, validation=False, X=None, **parameters):
+    X, y = curved(n_rows) if X is None else X
+    rows = given_rows(classifier(), X, y).training
+    problem = Problem.of([classifier(**parameters)], rows)
+    return len(with_choice(problem, rows if validation else None).members)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n"),
+    [
+        ({"n_rows": 40}, 2),
+        ({"n_rows": 149}, 2),
+        ({"n_rows": 150}, 1),
+        # No rows are set aside, or none that a training on all rows follows.
+        ({"n_rows": 39}, 1),
+        ({"n_rows": 39, "early_stopping": True}, 2),
+        ({"early_stopping": False}, 1),
+        ({"early_stopping_refit": False}, 1),
+        ({"warm_start": True}, 1),
+        ({"learning_rate": "adaptive"}, 1),
+        ({"validation": True}, 1),
+        # No stack.
+        ({"solver": "lbfgs", "early_stopping": True}, 1),
+        ({"hidden_layer_sizes": (2000,)}, 1),
+        ({"lambd": 1.0}, 1),
+        ({"lambd": [1.0, 0.5, 0.1]}, 1),
+        ({"lambd": np.array([1.0, 0.5, 0.1])}, 1),
+    ],
+)
+def test_where_there_is_a_choice(parameters, n):
+    assert n_of_variants(**parameters) == n
+
+
+def test_sparse_rows_have_none():
+    X, y = curved()
+    assert n_of_variants(X=(sparse.csr_matrix(X), y)) == 1
+
+
+def test_without_a_choice_it_is_1():
+    X, y = curved(150)
+    for model in (classifier(), classifier(early_stopping=False)):
+        found = clone(model).fit(X, y)
+        assert found.lambd_ == 1.0
+        expected = model.set_params(lambd=1.0).fit(X, y)
+        assert_array_equal(found.coefs_[0], expected.coefs_[0])
+    found = classifier().partial_fit(X, y, classes=[0, 1])
+    assert found.lambd_ == 1.0
+    assert classifier().fit(X, np.zeros(150)).lambd_ == 1.0
+
+
+def test_only_rows_that_have_a_weight_count():
+    X, y = curved(160)
+    weight = np.repeat([1.0, 0.0], [149, 11])
+    assert classifier().fit(X, y, weight).lambd_ in TRIED
+    weight[149] = 1.0
+    assert classifier().fit(X, y, weight).lambd_ == 1.0
+
+
+# What goes wrong, and who is told ----------------------------------------------------
+
+
+def test_the_failure_of_one_leaves_the_other():
+    def fails_with(lambd, model, X, y):
+        return math.nan if model.lambd == lambd else model.score(X, y)
+
+    X, y = curved()
+    for failing, lambd in (TRIED, TRIED[::-1]):
+        model = classifier(scoring=partial(fails_with, failing), max_iter=20)
+        found = clone(model).fit(X, y)
+        assert_same(found, clone(model).set_params(lambd=lambd).fit(X, y))
+    with pytest.raises(ValueError, match="gave NaN on the validation rows in each"):
+        classifier(scoring=lambda model, X, y: math.nan).fit(X, y)
+
+
+def test_the_failure_of_both_is_raised_and_leaves_the_model_as_it_was():
+    X, y = curved()
+    model = classifier(solver="sgd", standardize=False).fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=r"Training diverged.*lambd=0\.3\b"):
+        model.fit(X * 1e9, y)
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize(("n_rows", "n_calls"), [(6, 1), (6, 60), (60, 3)])
+def test_ctrl_c_keeps_what_there_was(n_rows, n_calls):
+    """Before an epoch is complete, in the splits, and on all rows."""
+
+    class Stops:
+        calls = 0
+
+        def __call__(self, model, X, y):
+            self.calls += len(X) == n_rows
+            if self.calls == n_calls:
+                raise KeyboardInterrupt
+            return model.score(X, y)
+
+    X, y = curved()
+    model = classifier(max_iter=20).fit(X, y)
+    model.set_params(scoring=Stops(), train_scores=True)
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert vars(model) == before
+
+
+def test_the_epochs_that_are_printed_are_those_of_the_first(capsys):
+    X, y = noisy()
+    model = classifier(verbose=True)
+    found = clone(model).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    first, second = fits_of_each(model, X, y)
+    assert found.lambd_ == second.lambd
+    losses = [
+        float(re.search(r"loss = (\S+?),", line)[1])
+        for line in lines
+        if "loss =" in line
+    ]
+    n_epochs = len(first.validation_scores_)
+    assert len(losses) == n_epochs + found.n_iter_
+    np.testing.assert_allclose(losses[n_epochs:], second.loss_curve_, atol=1e-8)
+    assert lines[n_epochs + 1] == "Best score with lambd=3.0"
+    assert lines[-1] == f"Training stopped after epoch {found.n_iter_}"
+
+
+def test_a_callback_follows_the_first_and_ends_both():
+    pytest.importorskip("sklearn.callback")
+    seen = []
+
+    class Stops:
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+        def on_fit_task_end(self, estimator, context):
+            seen.append(context.task_name)
+            return context.task_name == "epoch" and len(seen) == 4
+
+    model = classifier().set_callbacks(Stops()).fit(*noisy())
+    assert seen == [*["epoch"] * 4, "validation splits", "fit"]
+    assert not model.refit_
+    assert model.converged_
+    assert model.lambd_ in TRIED
+    assert len(model.validation_scores_) == model.n_iter_ == 4
+
+
+# The patience ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "parameters", "patience"),
+    [
+        # 54 rows for training in one batch, 90 in two, 270 in five of 54.
+        (60, {}, 100),
+        (100, {}, 50),
+        (300, {}, 20),
+        (1000, {}, 10),
+        (300, {"batch_size": 30}, 12),
+        (300, {"n_iter_no_change": 10}, 10),
+        (300, {"n_iter_no_change": np.inf}, math.inf),
+        # No rows for validation.
+        (60, {"early_stopping": False, "learning_rate": "constant"}, 10),
+        (60, {"early_stopping": False}, math.inf),
+    ],
+)
+def test_the_patience_is_100_steps_or_10_epochs(n_rows, parameters, patience):
+    rows = given_rows(classifier(), *curved(n_rows)).training
+    model = classifier(**parameters)
+    split = rounds_of(Problem.of([model], rows), None)[0]
+    (plateau,) = plateaus_of(split, model.learning_rate)
+    assert plateau.patience == patience
+
+
+def test_given_rows_for_validation_count_the_steps_as_well():
+    X, y = curved(300)
+    rows = given_rows(classifier(), X[:64], y[:64]).training
+    held_out = given_rows(classifier(), X[64:], y[64:]).training
+    (split,) = rounds_of(Problem.of([classifier()], rows), held_out)
+    (plateau,) = plateaus_of(split, "cosine")
+    assert plateau.patience == 100
