@@ -33,15 +33,16 @@ insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 
 
-# Up to so many rows a course has other batches and epochs.
-_VERY_FEW_ROWS, _FEW_ROWS = 160, 400
+# The rows of a batch by default, and about how many steps a course has at least: up to
+# so many rows, and of more. However few its rows are, a curve takes steps to learn.
+_FEW_ROWS, _OF_FEW, _OF_MANY = 400, (16, 960), (128, 480)
 
 
 def course_for(n_rows: float) -> dict[str, int]:
-    """The batch size and the epochs by default: few rows need steps as others do."""
-    if n_rows <= _VERY_FEW_ROWS:
-        return {"batch_size": math.ceil(n_rows / 4), "max_iter": 240}
-    return {"batch_size": 16 if n_rows <= _FEW_ROWS else 128, "max_iter": 60}
+    """The batch size and the epochs by default."""
+    batch_size, n_steps = _OF_FEW if n_rows <= _FEW_ROWS else _OF_MANY
+    n_epochs = math.ceil(n_steps * batch_size / n_rows)
+    return {"batch_size": batch_size, "max_iter": min(max(n_epochs, 60), 240)}
 
 
 @silent(FitAdviceWarning, RegularizationWarning)

@@ -664,7 +664,8 @@ class RegularizedMLPClassifier(
         if not hasattr(self, "coefs_"):
             return None
         state = getattr(self, "_training_state", None)
-        return Before(self.coefs_, self.intercepts_, self.t_, state, self._scaling)
+        weights = self.coefs_, self.intercepts_
+        return Before(*weights, self.t_, state, self._scaling, self.lambd_)
 
     @property
     def _scaling(self) -> Scaling | None:

@@ -6,9 +6,11 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import field
-from inspect import isfunction, signature
+from inspect import signature
+from pickle import PicklingError
 from typing import Annotated, Any, Self
 
+import joblib
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
@@ -344,14 +346,15 @@ class RegularizedMLPEnsemble(
 def _is_alike(value: Any, other: Any) -> bool:
     """Whether two values of a parameter mean the same.
 
-    Objects without an equality of their own, such as scorers, of which clones have
-    copies, are alike if their types are.
+    Clones have copies of scorers and random states, which have no equality of their
+    own: they are alike if what they are made of is.
     """
-    equality: Any = type(value).__eq__
     if np.array_equal(value, other):
         return True
-    has_none = equality is object.__eq__ and not isfunction(value)
-    return has_none and type(value) is type(other)
+    try:
+        return bool(joblib.hash(value) == joblib.hash(other))
+    except PicklingError:
+        return type(value) is type(other)
 
 
 def _checked_weights(weights: Any, n_members: int) -> Array:

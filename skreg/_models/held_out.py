@@ -117,7 +117,8 @@ class HeldOut:
                 if not any(each is None for each in of_splits)
             ]
             probabilities = [np.concatenate(found[number]) for number in in_question]
-            weights[in_question] = self._picked(probabilities)
+            first = in_question.index(best) if best in in_question else None
+            weights[in_question] = self._picked(probabilities, first)
         if not weights.any():
             weights[best] = 1
         weights /= weights.sum()
@@ -148,13 +149,12 @@ class HeldOut:
         kept, n = [each.get("held_out") for each in results], len(self._tests)
         return [kept[start : start + n] for start in range(0, len(kept), n)]
 
-    def _picked(self, probabilities: Sequence[Array]) -> Array:
+    def _picked(self, probabilities: Sequence[Array], best: int | None) -> Array:
         """How often each of these is picked."""
         if self._scorer is not None:
             tests = [self._rows_for_scorer(rows) for rows in self._tests]
-            return team.picked(
-                probabilities, partial(self._minus_score, tests), self._at_most
-            )
+            minus_score = partial(self._minus_score, tests)
+            return team.picked(probabilities, minus_score, self._at_most, best=best)
         assert self.keep is not None
         rows, weights = np.concatenate(self._tests), self._sample_weight
         if self.keep.whole:
@@ -163,7 +163,7 @@ class HeldOut:
             # Sums of large ones would overflow.
             weights = weights[rows] / weights.max()
         loss = partial(team.log_loss, weights=weights)
-        return team.picked(probabilities, loss, self._at_most)
+        return team.picked(probabilities, loss, self._at_most, best=best)
 
     def _minus_score(self, tests: Sequence[tuple[Any, ...]], proba: Array) -> float:
         """Minus the mean over the splits of the scores of probabilities."""

@@ -139,9 +139,10 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
 
     final_model : {'team', 'best'}, default='team'
         What is fitted to all rows. 'best' is the best setting. 'team' is chosen by
-        greedy forward selection [1]_: 20 times the setting is picked, again or for the
-        first time, with which the mean of the probabilities of all picked so far is the
-        best on the rows left out; how often a setting is picked is its weight. What is
+        greedy forward selection [1]_: the best setting has five picks; then 20 times
+        that is picked, again or for the first time, with which the mean of the
+        probabilities of all picked so far is the best on the rows left out. How often
+        a setting is picked is its weight. What is
         best says ``scoring`` if it needs nothing but probabilities, such as
         'neg_log_loss' and 'roc_auc', by its mean over the splits; else, as with 'auto',
         the log-loss of all rows left out, by their ``sample_weight``. A setting of
@@ -176,12 +177,12 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         is the time of the scores alone.
 
     batch_size : int, 'auto', 'full' or None, default=None
-        The number of rows in a batch: None for 128; for 16 where there are at most 400
-        rows, which would be too few steps else; and where there are at most 160 for a
-        quarter of them. Else as in :class:`RegularizedMLPClassifier`.
+        The number of rows in a batch: None for 16 up to 400 rows and 128 for more. Else
+        as in :class:`RegularizedMLPClassifier`.
 
     max_iter : int or None, default=None
-        The number of epochs: None for 60, or for 240 where there are at most 160 rows.
+        The number of epochs: None for 60, or more, up to 240, so that there are about
+        960 steps of default batches up to 400 rows, and 480 for more.
 
     hidden_layer_sizes, activation, standardize, input_keep_prob, max_norm, \
 class_weight, solver, learning_rate, learning_rate_init, power_t, shuffle, \
@@ -451,7 +452,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
     def _warn(self, network: Settings, training: Rows, validation: Rows | None) -> None:
         """Say once what each of the fits would say of the rows."""
         warn_of_rows(
-            None if network.standardize else columns_text(network, training),
+            columns_text(network, training, network.standardize),
             weights_text(training, "lambds", self.lambds, self.lambds),
             idle_text(network, training, validation, "early_stopping_scoring"),
         )

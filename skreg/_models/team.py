@@ -10,8 +10,8 @@ import numpy as np
 
 from skreg._network import Array
 
-# How often a candidate is picked; a weight is a multiple of one over it.
-ROUNDS = 20
+# How often a candidate is picked, and how often the best has been picked before.
+ROUNDS, OF_BEST = 20, 5
 
 # The least likelihood that counts, as in MinusLoss and scikit-learn's log_loss.
 _LEAST = np.finfo(float).eps
@@ -33,8 +33,9 @@ def picked(
     loss: Callable[[Array], float],
     at_most: int,
     n_rounds: int = ROUNDS,
+    best: int | None = None,
 ) -> Array:
-    """How often each candidate is picked, (n_candidates,).
+    """How often each candidate is picked, the ``best`` five times to begin with.
 
     A candidate is what it says of the rows: the likelihood of what occurred, or whole
     probabilities. Each round adds that with which the mean of all that were picked so
@@ -45,7 +46,10 @@ def picked(
     counts = np.zeros(len(candidates), dtype=int)
     # In float64, so that equal teams have equal losses, whatever candidates are in.
     total = np.zeros(np.shape(candidates[0]) if len(candidates) else 0)
-    for n_picked in range(1, n_rounds + 1):
+    if best is not None:
+        counts[best] = OF_BEST
+        total += OF_BEST * np.asarray(candidates[best], dtype=float)
+    for n_picked in range(counts.sum() + 1, counts.sum() + n_rounds + 1):
         losses = np.full(len(candidates), np.nan)
         is_full = np.count_nonzero(counts) >= at_most
         for number, candidate in enumerate(candidates):
@@ -53,7 +57,7 @@ def picked(
                 losses[number] = loss((total + candidate) / n_picked)
         if np.isnan(losses).all():
             break
-        best = int(np.nanargmin(losses))
-        counts[best] += 1
-        total = total + candidates[best]
+        pick = int(np.nanargmin(losses))
+        counts[pick] += 1
+        total = total + candidates[pick]
     return counts

@@ -12,7 +12,7 @@ Class = TypeVar("Class", bound=type)
 
 # How the state of an estimator is to be read. It goes up by one when a parameter or a
 # fitted attribute comes, goes or changes its meaning, so that an older skreg would go
-# wrong with it.
+# wrong with it. Of a development version nobody has files.
 FORMAT = 1
 
 

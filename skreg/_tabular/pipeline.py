@@ -19,6 +19,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from skreg._models.classifier import RegularizedMLPClassifier
+from skreg._models.ensemble import RegularizedMLPEnsemble
 from skreg._models.search import RegularizedMLPClassifierCV
 from skreg._tabular.cells import TextNumbers, checked, libraries, listed, shown
 from skreg._training.advice import FitAdviceWarning, advise
@@ -161,11 +163,25 @@ def tabular_pipeline(
 
 
 def _of_scaled_columns(model: Any) -> Any:
-    """The model, in which no network standardises its columns once more."""
-    names = [
-        name for name in model.get_params() if name.split("__")[-1] == "standardize"
-    ]
-    return clone(model).set_params(**dict.fromkeys(names, False)) if names else model
+    """The model, in which no network of ours standardises its columns once more."""
+    ours = RegularizedMLPClassifier, RegularizedMLPClassifierCV, RegularizedMLPEnsemble
+    if not any(isinstance(each, ours) for each in _with_parts(model)):
+        return model
+    model = clone(model)
+    for each in _with_parts(model):
+        if isinstance(each, RegularizedMLPEnsemble) and each.estimator is None:
+            each.set_params(estimator=RegularizedMLPClassifier(standardize=False))
+        elif isinstance(each, RegularizedMLPEnsemble):
+            members: Any = each.estimator
+            for network in members if isinstance(members, list) else [members]:
+                network.set_params(standardize=False)
+        elif isinstance(each, ours):
+            each.set_params(standardize=False)
+    return model
+
+
+def _with_parts(model: Any) -> list[Any]:
+    return [model, *model.get_params().values()]
 
 
 def _numbers() -> Pipeline:

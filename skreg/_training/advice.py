@@ -14,10 +14,11 @@ from weakref import WeakKeyDictionary
 import joblib
 import numpy as np
 import sklearn
+from scipy.sparse import issparse
 
 from skreg._network import Array
 from skreg._training.early_stopping import sets_rows_aside, wants_refit
-from skreg._training.rows import Rows
+from skreg._training.rows import Rows, scaling_of
 from skreg._training.settings import Settings, Shared, lambd_of
 
 # The root mean square of a column above which its scale is called too large. Those of
@@ -152,9 +153,8 @@ def warn_of_fit(
 
     Of columns only where the rows are the first, ``is_new``, and are not standardised.
     """
-    asks = is_new and not settings.standardize
     warn_of_rows(
-        columns_text(settings, training) if asks else None,
+        columns_text(settings, training, settings.standardize) if is_new else None,
         network_weights_text(settings, training),
         idle_text(settings, training, validation),
     )
@@ -170,10 +170,20 @@ def warn_of_rows(*texts: str | None) -> None:
 # Columns ------------------------------------------------------------------------------
 
 
-def columns_text(settings: Shared, data: Rows) -> str | None:
-    """What to say of columns that are not scaled; None if there are none."""
+def columns_text(
+    settings: Shared, data: Rows, standardized: bool = False
+) -> str | None:
+    """What to say of columns that are not scaled; None if there are none.
+
+    Where they were ``standardized``, sparse ones may still be far from 0.
+    """
+    if standardized and not issparse(data.X):
+        return None
     with np.errstate(all="ignore"):
         means, squares, _ = data.moments()
+        scaling = scaling_of(data) if standardized else None
+        if scaling is not None:
+            means, squares = means / scaling.scale, squares / scaling.scale**2
         roots = np.sqrt(squares)
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         # A constant column says nothing, wherever it is.

@@ -42,7 +42,7 @@ class Before(NamedTuple):
 
     ``state`` is a dict of arrays, numbers and strings, or None. ``scaling`` is how the
     columns were scaled in the training so far: the weights are for X as it is, and the
-    state is of the network for scaled rows.
+    state is of the network for scaled rows. ``lambd`` takes the place of 'auto'.
     """
 
     coefs: Sequence[Array]
@@ -50,6 +50,7 @@ class Before(NamedTuple):
     samples_seen: int
     state: dict[str, Any] | None
     scaling: Scaling | None = None
+    lambd: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +96,13 @@ class Problem:
     ) -> Self:
         """The problem of one estimator, or of several as a stack, checked.
 
-        What goes on keeps its scaling. The first of ``incremental`` calls knows too few
-        rows for one. That of all training rows is that of all splits of them.
+        What goes on keeps its scaling and its ``lambd``. The first of ``incremental``
+        calls knows too few rows for a scaling. That of all training rows is that of
+        all splits of them.
         """
         scaling = None if before is None else before.scaling
+        if before is not None and isinstance(members[0].lambd, str):
+            members = [_with_lambd(member, before.lambd) for member in members]
         if before is None and members[0].standardize and not incremental:
             scaling = scaling_of(training)
         of_layers = [checked_by_layer(each) for each in members]

@@ -1425,7 +1425,7 @@ def test_all_defaults():
     assert of.best_index_ == naive_choice(of.cv_results_)
     assert of.n_iter_ == 240
     for each in of.best_estimator_.estimators_:
-        assert (each.batch_size, each.max_iter) == (12, 240)
+        assert (each.batch_size, each.max_iter) == (16, 240)
         assert each.validation_scores_ is None
     # The members of the team, in the order of the grid.
     networks = [
@@ -1446,36 +1446,44 @@ class Sizes(Seen):
 
 
 @pytest.mark.parametrize(
-    ("n", "n_weighted", "size"),
+    ("n", "n_weighted", "size", "n_epochs"),
     [
-        (10, 10, 3),
-        (60, 60, 15),
-        (61, 61, 16),
-        (160, 160, 40),
-        (161, 161, 16),
-        (400, 400, 16),
-        (401, 401, 128),
-        (1000, 1000, 128),
-        (1000, 100, 25),
+        (10, 10, 16, 240),
+        (64, 64, 16, 240),
+        (100, 100, 16, 154),
+        (256, 256, 16, 60),
+        (400, 400, 16, 60),
+        (401, 401, 128, 154),
+        (512, 512, 128, 120),
+        (1024, 1024, 128, 60),
+        (1024, 100, 16, 154),
     ],
 )
-def test_few_rows_have_small_batches(n, n_weighted, size):
-    """Of a quarter of the rows that count, up to 160; of 16 up to 400; else of 128."""
+def test_few_rows_have_steps_enough(n, n_weighted, size, n_epochs):
+    """By the rows that count."""
     X, y, _ = table(n=n)
     weight = (np.arange(n) < n_weighted).astype(float) if n_weighted < n else None
     seen = Sizes()
     of = search((1.0,), (0.9, 1.0), cv=KFold(2, shuffle=True, random_state=0))
-    of.set_params(scoring=seen, batch_size=None, max_iter=1).fit(X, y, weight)
+    of.set_params(scoring=seen, batch_size=None, max_iter=None, final_model="best")
+    of.fit(X, y, weight)
     assert set(seen.models) == {size}
-    assert of.best_estimator_.batch_size == size
+    best = of.best_estimator_
+    assert (best.batch_size, best.max_iter) == (size, n_epochs)
+    assert of.n_iter_ == n_epochs
+    assert of.set_params(max_iter=7).fit(X, y, weight).n_iter_ == 7
 
 
-@pytest.mark.parametrize(("n", "n_epochs"), [(10, 240), (160, 240), (161, 60)])
-def test_few_rows_have_more_epochs(n, n_epochs):
-    X, y, _ = table(n=n)
-    of = search((1.0,), (1.0,), max_iter=None, final_model="best", n_refits=1)
-    assert of.fit(X, y).n_iter_ == n_epochs
-    assert of.set_params(max_iter=7).fit(X, y).n_iter_ == 7
+def test_no_number_of_rows_has_far_fewer_steps_than_fewer_rows():
+    n_rows = np.arange(20, 5000)
+    courses = [_candidates.course_for(n) for n in n_rows]
+    steps = [
+        -(-n // c["batch_size"]) * c["max_iter"]
+        for n, c in zip(n_rows, courses, strict=True)
+    ]
+    assert min(steps) >= 480
+    most_so_far = np.maximum.accumulate(steps)[:-1]
+    assert (np.array(steps[1:]) > 0.3 * most_so_far).all()
 
 
 @pytest.mark.parametrize("batch_size", [128, 300, 5, "auto", "full"])
@@ -1490,7 +1498,7 @@ def test_a_batch_size_that_is_set_is_taken(batch_size):
 def test_by_default_it_finds_what_separate_fits_with_its_batches_find(n):
     X, y, _ = table(n=n)
     mine = search(batch_size=None).fit(X, y)
-    theirs = separate(search(batch_size={60: 15, 200: 16}[n])).fit(X, y)
+    theirs = separate(search(batch_size={60: 16, 200: 16}[n])).fit(X, y)
     assert_same(mine, theirs, X)
 
 

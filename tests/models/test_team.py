@@ -34,9 +34,10 @@ EPS = np.finfo(float).eps
 # A choice among made-up likelihoods ---------------------------------------------------
 
 
-def naive(proba, y, weight, at_most, n_rounds):
+def naive(proba, y, weight, at_most, n_rounds, first):
     """The counts, and by how much each round was decided."""
-    counts, picks, margins = [0] * len(proba), [], []
+    picks, margins = [] if first is None else [first] * 5, []
+    counts = [picks.count(number) for number in range(len(proba))]
     for _ in range(n_rounds):
         losses = {}
         for number, one in enumerate(proba):
@@ -57,21 +58,23 @@ def naive(proba, y, weight, at_most, n_rounds):
     at_most=st.integers(1, 7),
     n_rounds=st.integers(1, 20),
     weighted=st.booleans(),
+    first=st.none() | st.integers(0, 5),
 )
 def test_the_picks_are_those_of_a_loop(
-    seed, n_settings, n_rows, at_most, n_rounds, weighted
+    seed, n_settings, n_rows, at_most, n_rounds, weighted, first
 ):
+    assume(first is None or first < n_settings)
     rng = np.random.default_rng(seed)
     y = rng.integers(2, size=n_rows)
     positive = rng.beta(0.7, 0.7, size=(n_settings, n_rows)).astype(np.float32)
     proba = np.stack([1 - positive.astype(float), positive], axis=2)
     weight = rng.choice([0.0, 0.5, 2.0], size=n_rows) if weighted else None
     assume(weight is None or weight.any())
-    expected, margin = naive(proba, y, weight, at_most, n_rounds)
+    expected, margin = naive(proba, y, weight, at_most, n_rounds, first)
     assume(margin > 1e-9)
     likelihoods = proba[:, np.arange(n_rows), y]
     loss = partial(team.log_loss, weights=weight)
-    found = team.picked(likelihoods, loss, at_most, n_rounds)
+    found = team.picked(likelihoods, loss, at_most, n_rounds, first)
     assert found.tolist() == expected
 
 
@@ -176,9 +179,9 @@ def loss_of(y, proba, weight=None):
     )
 
 
-def naive_team(found, loss, at_most=4, n_rounds=20):
+def naive_team(found, loss, best, at_most=4, n_rounds=20):
     """The weight of each setting; a loss is of probabilities by split."""
-    picks = []
+    picks = [best] * 5
     for _ in range(n_rounds):
         losses = [
             np.inf
@@ -192,7 +195,7 @@ def naive_team(found, loss, at_most=4, n_rounds=20):
             for number in range(len(found))
         ]
         picks.append(int(np.argmin(losses)))
-    return np.bincount(picks, minlength=len(found)) / n_rounds
+    return np.bincount(picks, minlength=len(found)) / len(picks)
 
 
 def pooled(y, splits, weight=None):
@@ -210,7 +213,9 @@ def test_the_team_is_that_of_separate_fits(kind, weighted):
     of = search().fit(X, y, **given)
     splits = list(KFold(3).split(X))
     found = of_rows_left_out(of, X, y, splits, **given)
-    expected = naive_team(found, pooled(y, splits, weight if weighted else None))
+    expected = naive_team(
+        found, pooled(y, splits, weight if weighted else None), of.best_index_
+    )
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     assert np.count_nonzero(expected) > 1
     # It is fitted to all rows, as an ensemble of its own would be.
@@ -255,7 +260,7 @@ def test_there_are_no_more_settings_than_networks():
         of = search(n_refits=n_refits).fit(X, y)
         splits = list(KFold(3).split(X))
         found = of_rows_left_out(of, X, y, splits)
-        expected = naive_team(found, pooled(y, splits), n_refits)
+        expected = naive_team(found, pooled(y, splits), of.best_index_, n_refits)
         np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
         assert np.count_nonzero(of.team_weights_) <= n_refits
         assert len(of.best_estimator_.estimators_) == n_refits
@@ -310,7 +315,7 @@ def test_rows_of_weight_zero_do_not_count():
     np.testing.assert_array_equal(of.team_weights_, with_others.team_weights_)
     splits = list(KFold(3).split(X))
     found = of_rows_left_out(of, X, y, splits, sample_weight=weight)
-    expected = naive_team(found, pooled(y, splits, weight))
+    expected = naive_team(found, pooled(y, splits, weight), of.best_index_)
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     huge = search(lambds=[0.0]).fit(X, y, weight * 2.0**1010)
     small = search(lambds=[0.0]).fit(X, y, weight)
@@ -330,7 +335,7 @@ def test_a_class_that_a_fold_lacks_has_the_probability_zero():
     splits = list(KFold(3).split(X))
     found = of_rows_left_out(of, X, words, splits, classes)
     codes = np.searchsorted(classes, words)
-    expected = naive_team(found, pooled(codes, splits))
+    expected = naive_team(found, pooled(codes, splits), of.best_index_)
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     assert (of.oof_proba_[:20, 3] == 0).all()
     np.testing.assert_allclose(of.oof_proba_.sum(axis=1), 1)
@@ -399,7 +404,7 @@ def test_each_row_counts_as_often_as_it_is_left_out(cv, kind):
     of = search(cv=cv, oof_proba=True).fit(X, y, weight)
     splits = cv if isinstance(cv, list) else list(cv.split(X))
     found = of_rows_left_out(of, X, y, splits, sample_weight=weight)
-    expected = naive_team(found, pooled(y, splits, weight))
+    expected = naive_team(found, pooled(y, splits, weight), of.best_index_)
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     rows = [[] for _ in X]
     for s, (_, test) in enumerate(splits):
@@ -478,10 +483,12 @@ def test_a_score_of_probabilities_chooses_by_its_mean(name, refit):
         parameters["scoring"] = lambda *rows: {"a": 1.0, "b": scorer(*rows)}
     of = search(cv=cv, **parameters).fit(X, y)
     found = of_rows_left_out(of, X, y, splits)
-    expected = naive_team(found, by_mean_of_splits(SCORES[name], y, splits))
+    expected = naive_team(
+        found, by_mean_of_splits(SCORES[name], y, splits), of.best_index_
+    )
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     if name in ("own", "roc_auc"):
-        by_loss = naive_team(found, pooled(y, splits))
+        by_loss = naive_team(found, pooled(y, splits), of.best_index_)
         assert np.abs(expected - by_loss).max() > 0.1
 
 
@@ -503,8 +510,10 @@ def asks_for_weights(model, X, y):
 def test_any_other_score_leaves_it_to_the_loss(scoring, refit):
     X, y, _ = table()
     of = search(scoring=scoring, refit=refit).fit(X, y)
-    expected = search().fit(X, y)
-    np.testing.assert_array_equal(of.team_weights_, expected.team_weights_)
+    splits = list(KFold(3).split(X))
+    found = of_rows_left_out(of, X, y, splits)
+    expected = naive_team(found, pooled(y, splits), of.best_index_)
+    np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
 
 
 def test_a_score_of_labels_and_of_float32():
@@ -518,7 +527,7 @@ def test_a_score_of_labels_and_of_float32():
 
     of = search(scoring="roc_auc").fit(X, y)
     found = of_rows_left_out(of, X, y, splits)
-    expected = naive_team(found, by_mean_of_splits(mean_auc, y, splits))
+    expected = naive_team(found, by_mean_of_splits(mean_auc, y, splits), of.best_index_)
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
     X, y, _ = table("multiclass")
     of = search(scoring="neg_log_loss", oof_proba=True).fit(X.astype(np.float32), y)
@@ -559,7 +568,7 @@ def test_weights_reach_the_score_as_its_request_says():
             ]
         )
 
-    expected = naive_team(found, loss)
+    expected = naive_team(found, loss, of.best_index_)
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
 
 
