@@ -18,7 +18,7 @@ from skreg._models.versions import public
 from skreg._network import Array
 from skreg._plots.common import keywords, last_step, pyplot, score_name
 
-Value = float | tuple[float, ...]
+Value = float | tuple[float, ...] | str
 
 
 @public
@@ -36,7 +36,7 @@ class RegularizationGridDisplay:
         The scores, as they are drawn: the sign of 'neg_log_loss' stays. A cell that
         is NaN is left blank.
 
-    lambds : sequence of float or tuple, of length n_lambds
+    lambds : sequence of float, tuple or 'auto', of length n_lambds
         The values of ``lambd``, from the top row down; a tuple is one for each layer.
 
     keep_probs : sequence of float or tuple, of length n_keep_probs
@@ -308,8 +308,8 @@ class RegularizationGridDisplay:
         value of the search's own estimator. Cells that the search did not visit, and
         those whose score is NaN, are blank.
 
-        Values are in ascending order. Where some are given by layer, they are in the
-        order in which the search tried them.
+        Values are in ascending order, after 'auto'. Where some are given by layer, they
+        are in the order in which the search tried them.
 
         Examples
         --------
@@ -446,21 +446,24 @@ def _values(search: Any) -> dict[int, tuple[Value, Value]]:
 
 def _value(value: ArrayLike) -> Value:
     """A parameter's value, the same for all equal ones."""
+    if isinstance(value, str):
+        return value
     array = np.asarray(value, dtype=float)
     return tuple(array.tolist()) if array.ndim else float(array)
 
 
 def _axis(values: Iterable[Value]) -> list[Value]:
-    """Each value once: in ascending order, or as they came where some are tuples."""
+    """Each value once: 'auto', then ascending, or as they came if some are tuples."""
     distinct = list(dict.fromkeys(values))
-    return distinct if any(isinstance(v, tuple) for v in distinct) else sorted(distinct)
+    by_layer = any(isinstance(v, tuple) for v in distinct)
+    return sorted(distinct, key=lambda v: (v != "auto", 0 if by_layer else v))
 
 
 def _label(value: Any) -> str:
-    """A value as text: 0.5, or (0.5, 1) for one by layer."""
+    """A value as text: 0.5, (0.5, 1) for one by layer, or auto."""
     if np.ndim(value):
         return f"({', '.join(map(_label, value))})"
-    return format(value, "g")
+    return value if isinstance(value, str) else format(value, "g")
 
 
 def _have_room(ax: Any) -> bool:

@@ -560,6 +560,28 @@ def test_what_was_not_searched_is_the_estimators_own(grid, lambds, keep_probs):
     )
 
 
+@pytest.mark.parametrize(
+    ("grid", "lambds", "labels"),
+    [
+        ({"keep_prob": [1.0, 0.5]}, ["auto"], ["auto"]),
+        (
+            {"lambd": [10.0, "auto", 0.1], "keep_prob": [1.0, 0.5]},
+            ["auto", 0.1, 10.0],
+            ["auto", "0.1", "10"],
+        ),
+    ],
+)
+def test_auto_is_a_row_before_the_numbers(grid, lambds, labels):
+    search = grid_search(grid, small(max_iter=4, lambd="auto"))
+    display = draw(search)
+    assert display.lambds == lambds
+    assert tick_labels(display) == (labels, ["0.5", "1"])
+    search.cv_results_.setdefault("param_lambd", ["auto"] * 2)
+    assert cells(display) == scores_by_values(search)
+    best = search.best_params_
+    assert framed(display) == (best.get("lambd", "auto"), best["keep_prob"])
+
+
 def test_list_of_grids():
     search = grid_search(
         [{"lambd": [2.0, 1.0]}, {"keep_prob": [0.5]}, {"lambd": [3], "keep_prob": [1]}]
@@ -693,20 +715,20 @@ def test_a_step_that_is_searched_itself():
 def test_values_by_layer_keep_their_order():
     search = grid_search(
         {
-            "lambd": [[3, 2, 1], 0.25, np.array([0.0, 1.0, 1.0])],
+            "lambd": [[3, 2, 1], 0.25, np.array([0.0, 1.0, 1.0]), "auto"],
             "keep_prob": [1.0, (0.5, 1), 0.5],
         }
     )
     display = draw(search)
-    assert display.lambds == [(3.0, 2.0, 1.0), 0.25, (0.0, 1.0, 1.0)]
+    assert display.lambds == ["auto", (3.0, 2.0, 1.0), 0.25, (0.0, 1.0, 1.0)]
     assert display.keep_probs == [1.0, (0.5, 1.0), 0.5]
     assert tick_labels(display) == (
-        ["(3, 2, 1)", "0.25", "(0, 1, 1)"],
+        ["auto", "(3, 2, 1)", "0.25", "(0, 1, 1)"],
         ["1", "(0.5, 1)", "0.5"],
     )
     # ParameterGrid goes through keep_prob first, then lambd, the last one fastest.
-    expected = search.cv_results_["mean_test_score"].reshape(3, 3).T
-    np.testing.assert_array_equal(display.mean_scores, expected)
+    expected = search.cv_results_["mean_test_score"].reshape(3, 4).T
+    np.testing.assert_array_equal(display.mean_scores, expected[[3, 0, 1, 2]])
 
 
 def test_equal_values_share_a_cell():
