@@ -240,6 +240,10 @@ class WeightDistributionDisplay:
     ) -> Self:
         """Draw the weights of a network.
 
+        They are those that were trained and penalised, ``coefs_[0] * scale_[:, None]``
+        in the first layer where ``scale_`` is not None, so that the picture does not
+        depend on the units of X.
+
         Parameters
         ----------
         estimator : estimator
@@ -309,15 +313,24 @@ class WeightDistributionDisplay:
         ['lambd=0', 'lambd=10']
         >>> plt.close(first.figure_)
         """
-        networks = networks_of(estimator, cls, "coefs_")
-        depths = sorted({len(network.coefs_) for network in networks})
+        networks = [_trained(n) for n in networks_of(estimator, cls, "coefs_")]
+        depths = sorted({len(coefs) for coefs in networks})
         if len(depths) > 1:
             raise ValueError(
                 f"the networks have {depths} layers of weights: draw them one by one"
             )
-        of_layers = zip(*(network.coefs_ for network in networks), strict=True)
+        of_layers = zip(*networks, strict=True)
         weights = [np.concatenate([np.ravel(W) for W in layer]) for layer in of_layers]
         return cls(weights, near_zero=near_zero, name=name).plot(ax, **plot_kw)
+
+
+def _trained(network: Any) -> list[Array]:
+    """The weights for the columns as they were in training."""
+    # A network of scikit-learn has no scale_.
+    scale = getattr(network, "scale_", None)
+    if scale is None:
+        return list(network.coefs_)
+    return [network.coefs_[0] * scale[:, np.newaxis], *network.coefs_[1:]]
 
 
 def _show_decades(ax: Axes) -> None:

@@ -29,6 +29,13 @@ def shares(values, edges):
     return found
 
 
+def trained(model):
+    """The weights of standardised columns, which were trained and penalised."""
+    first, *rest = model.coefs_
+    rows = zip(first.tolist(), model.scale_.tolist(), strict=True)
+    return [np.array([[w * scale for w in row] for row, scale in rows]), *rest]
+
+
 @pytest.mark.parametrize("hidden", [(8,), (6, 5, 4)])
 def test_each_layer_has_the_density_of_its_weights(hidden):
     model = small(hidden_layer_sizes=hidden).fit(X, y)
@@ -39,9 +46,10 @@ def test_each_layer_has_the_density_of_its_weights(hidden):
         :n_layers
     ]
     edges = display.bins_
-    largest = max(abs(W).max() for W in model.coefs_)
+    largest = max(abs(W).max() for W in trained(model))
     np.testing.assert_allclose(edges, np.linspace(-largest, largest, 32))
-    for ax, stairs, W in zip(display.axes_, display.stairs_, model.coefs_, strict=True):
+    drawn = zip(display.axes_, display.stairs_, trained(model), strict=True)
+    for ax, stairs, W in drawn:
         assert stairs in ax.patches
         density, drawn_edges, _ = stairs.get_data()
         np.testing.assert_array_equal(drawn_edges, edges)
@@ -57,7 +65,7 @@ def test_each_layer_has_the_density_of_its_weights(hidden):
 
 def test_the_sizes_of_the_weights(network):
     display = draw(network, near_zero=0.1, name="mine")
-    for number, W in enumerate(network.coefs_):
+    for number, W in enumerate(trained(network)):
         flat = W.ravel().tolist()
         rms = math.sqrt(sum(w * w for w in flat) / len(flat))
         assert display.root_mean_squares[number] == pytest.approx(rms)
@@ -70,6 +78,19 @@ def test_the_sizes_of_the_weights(network):
     display = WeightDistributionDisplay([[0.01, 0.009, -1.0]]).plot()
     assert display.near_zero_shares == pytest.approx([1 / 3])
     assert legend(display.axes_[0]) == ["RMS 0.58, 33% near 0"]
+
+
+def test_the_units_of_the_columns_do_not_matter():
+    alone = small(standardize=False).fit(StandardScaler().fit_transform(X), y)
+    pictures = [draw(small().fit(X * factor, y)) for factor in (1, 1e4, 1e-4)]
+    for display in pictures:
+        for shown, W in zip(display.weights, alone.coefs_, strict=True):
+            np.testing.assert_allclose(shown, W.ravel(), rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(
+            display.near_zero_shares, pictures[0].near_zero_shares
+        )
+        for one, other in zip(display.stairs_, pictures[0].stairs_, strict=True):
+            np.testing.assert_allclose(one.get_data().values, other.get_data().values)
 
 
 def test_decay_makes_the_weights_small():
@@ -138,8 +159,9 @@ def test_bins_of_ones_own():
 def test_an_ensemble_has_the_weights_of_all_its_networks():
     ensemble = RegularizedMLPEnsemble(small(), 3).fit(X, y)
     display = draw(ensemble)
+    networks = [trained(network) for network in ensemble.estimators_]
     for layer in range(3):
-        every = np.concatenate([n.coefs_[layer].ravel() for n in ensemble.estimators_])
+        every = np.concatenate([weights[layer].ravel() for weights in networks])
         assert display.weights[layer].size == every.size
         np.testing.assert_array_equal(np.sort(display.weights[layer]), np.sort(every))
     assert len(display.stairs_) == 3
