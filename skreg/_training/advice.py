@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 
 from skreg._network import Array
 from skreg._training.early_stopping import sets_rows_aside, wants_refit
-from skreg._training.rows import Rows, scaling_of
+from skreg._training.rows import Rows
 from skreg._training.settings import Settings, Shared, lambd_of
 
 # The root mean square of a column above which its scale is called too large. Those of
@@ -181,16 +181,13 @@ def columns_text(
         return None
     with np.errstate(all="ignore"):
         means, squares, _ = data.moments()
-        scaling = scaling_of(data) if standardized else None
-        if scaling is not None:
-            means, squares = means / scaling.scale, squares / scaling.scale**2
         roots = np.sqrt(squares)
         deviations = np.sqrt(np.maximum(squares - means**2, 0))
         # A constant column says nothing, wherever it is.
         is_constant = deviations <= 1e-6 * roots
         is_far = (abs(means) > _FAR * deviations) & ~is_constant & (roots > _NOT_SMALL)
-    wrong = ~(roots <= _LARGE) | is_far
-    if not wrong.any() and 0 < roots.max() < _SMALL:
+    wrong = is_far if standardized else ~(roots <= _LARGE) | is_far
+    if not (standardized or wrong.any()) and 0 < roots.max() < _SMALL:
         largest = data.magnitudes()
         wrong = (largest > 0) & (largest.max() < _SMALL_MAGNITUDE)
     if not wrong.any():

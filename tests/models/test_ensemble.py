@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import make_scorer
+from sklearn.metrics import fbeta_score, make_scorer, recall_score
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -423,6 +423,10 @@ def test_wrong_teams_are_refused():
             RegularizedMLPEnsemble(members).fit(X, y)
     with pytest.raises(ValueError, match=r"n_estimators=2 are .* 3 members"):
         team(n_estimators=2, weights=None).fit(X, y)
+    scorers = make_scorer(recall_score), make_scorer(fbeta_score, beta=9)
+    members = [network(early_stopping=True, scoring=scorer) for scorer in scorers]
+    with pytest.raises(ValueError, match=r"scoring=.* in network 1, and .* in net"):
+        RegularizedMLPEnsemble(members).fit(X, y)
 
 
 def test_copies_of_what_has_no_equality_are_alike():

@@ -27,11 +27,17 @@ from sklearn.model_selection import (
     TunedThresholdClassifierCV,
     cross_val_score,
 )
-from sklearn.preprocessing import SplineTransformer, TargetEncoder
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer, SplineTransformer, TargetEncoder
 
 import skreg
 import skreg.io
-from skreg import RegularizedMLPClassifierCV, tabular_pipeline
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPEnsemble,
+    tabular_pipeline,
+)
 
 N = 120
 VECTORIZER = "namedcolumns__vectorizer__"
@@ -774,6 +780,35 @@ def test_a_frame_without_rows_is_refused(library, fitted):
 
 
 # Without the extra -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RegularizedMLPClassifier(),
+        RegularizedMLPClassifierCV(),
+        RegularizedMLPEnsemble(),
+        RegularizedMLPEnsemble(RegularizedMLPClassifier()),
+        RegularizedMLPEnsemble([RegularizedMLPClassifier(lambd=x) for x in (1, 2)]),
+        GridSearchCV(RegularizedMLPClassifier(), {}),
+        make_pipeline(PowerTransformer(), RegularizedMLPClassifier()),
+    ],
+)
+def test_no_network_standardises_once_more(model):
+    """And nobody else's parameter of that name changes."""
+    before = repr(model)
+    found = tabular_pipeline(model)[-1]
+    assert repr(model) == before
+    parts = [found, *found.get_params().values()]
+    parts += [each for part in parts if isinstance(part, list) for each in part]
+    ours = RegularizedMLPClassifier, RegularizedMLPClassifierCV
+    networks = [part for part in parts if isinstance(part, ours)]
+    assert networks
+    assert not any(network.standardize for network in networks)
+    others = [part for part in parts if isinstance(part, PowerTransformer)]
+    assert all(other.standardize for other in others)
+    own = tabular_pipeline(model, numeric="passthrough")[-1]
+    assert own is model
 
 
 def test_without_skrub(monkeypatch):

@@ -322,3 +322,14 @@ def test_given_rows_for_validation_count_the_steps_as_well():
     (split,) = rounds_of(Problem.of([classifier()], rows), held_out)
     (plateau,) = plateaus_of(split, "cosine")
     assert plateau.patience == 100
+
+
+def test_what_goes_on_keeps_the_lambd_that_was_chosen():
+    X, y = curved()
+    model = classifier().fit(X, y)
+    given = clone(model).set_params(lambd=model.lambd_).fit(X, y)
+    assert model.lambd_ != 1
+    for found in (model, given):
+        found.partial_fit(X, y)
+    assert model.lambd_ == given.lambd_
+    np.testing.assert_allclose(model.predict_proba(X), given.predict_proba(X))

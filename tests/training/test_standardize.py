@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from skreg import (
+    FitAdviceWarning,
     RegularizedMLPClassifier,
     RegularizedMLPClassifierCV,
     RegularizedMLPEnsemble,
@@ -162,6 +163,21 @@ def test_a_sparse_x_keeps_its_means(form, weighted):
     assert_array_equal(found.mean_, 0)
     close(found.predict_proba(form(X)), expected.predict_proba(form(Z)))
     close(found.predict_proba(X), expected.predict_proba(form(Z)))
+
+
+def test_sparse_columns_that_stay_far_from_0_are_warned_of():
+    """Their mean is not taken off; counts are divided, and fine."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.3, (300, 3)) * 1000.0
+    year = 2000 + 5 * rng.normal(size=300)
+    y = (year > 2000).astype(int)
+    X = sparse.csr_array(np.c_[counts, year])
+    for model in (network(), RegularizedMLPClassifierCV((1.0,), (1.0,), max_iter=2)):
+        model.set_params(hidden_layer_sizes=(3,))
+        with pytest.warns(FitAdviceWarning, match="1 of the 4 columns.*column 3"):
+            model.fit(X, y)
+    network().fit(sparse.csr_array(counts), y)
+    network().fit(X.toarray(), y)
 
 
 # Units -------------------------------------------------------------------------------
