@@ -294,7 +294,9 @@ class RegularizedMLPClassifier(
         was scaled.
 
     scale_ : ndarray of shape (n_features_in_,) or None
-        What each column was divided by: its standard deviation, or 1. Hence
+        What each column was divided by: its standard deviation; the root mean square
+        of its values that are not 0, where X is sparse or the column is mostly 0; the
+        magnitude of a constant column; or 1. None if no column was scaled. Hence
         ``coefs_[0] * scale_[:, None]`` are the weights of standardised columns.
 
     loss_ : float

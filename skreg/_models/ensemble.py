@@ -81,7 +81,9 @@ class RegularizedMLPEnsemble(
     ----------
     estimator : RegularizedMLPClassifier, list of them or None, default=None
         The network; None for one with the defaults. A list is a team, whose members
-        differ in ``lambd`` and ``keep_prob`` alone. They are cloned.
+        differ in ``lambd`` and ``keep_prob`` alone. They are cloned. ``set_params``
+        does not reach the members of a list: ``estimator__lambd`` is only for one
+        network.
 
     n_estimators : int, default=5
         How many networks there are. The time of training and prediction grows with it;

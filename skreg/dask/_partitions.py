@@ -295,7 +295,7 @@ class WorkerRows:
         return magnitudes
 
     def moments(self, about: Array | None = None) -> Array:
-        """The means of x - about and of its square, by weight: (2, n_features)."""
+        """The means of x - about, its square and x ≠ 0, by weight: (3, n_features)."""
         found = self._gathered(partial(TrainingSet.moments, about=about))
         shares = [of_part.weight / self.total_weight for of_part in self.totals]
         moments: Array = np.average(found, axis=0, weights=shares)
