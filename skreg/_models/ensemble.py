@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import field
 from inspect import signature
-from pickle import PicklingError
 from typing import Annotated, Any, Self
 
 import joblib
@@ -355,7 +354,8 @@ def _is_alike(value: Any, other: Any) -> bool:
         return True
     try:
         return bool(joblib.hash(value) == joblib.hash(other))
-    except PicklingError:
+    except Exception:
+        # What is made of a lambda cannot be hashed.
         return type(value) is type(other)
 
 
