@@ -123,7 +123,8 @@ def test_permuted_classes_permute_the_probabilities(problem, estimator, random):
 @SOME
 @given(
     data(),
-    estimators(keep_prob=1.0, shuffle=False, solver="sgd"),
+    # Of constant columns nothing is left but the kink of RELU, where rounding decides.
+    estimators(keep_prob=1.0, shuffle=False, solver="sgd", standardize=False),
     st.randoms(use_true_random=False),
 )
 def test_permuted_columns_give_the_same_model(problem, estimator, random):
@@ -157,7 +158,10 @@ def test_permuted_rows_give_the_same_model_in_full_batch(problem, estimator, ran
 
 
 @SOME
-@given(data(), estimators(keep_prob=1.0, shuffle=False, solver="sgd"))
+@given(
+    data(),
+    estimators(keep_prob=1.0, shuffle=False, solver="sgd", standardize=False),
+)
 def test_a_column_of_zeros_and_a_hidden_unit_of_zeros_add_nothing(problem, estimator):
     X, y = problem
     start = clone(estimator).fit(X, y)

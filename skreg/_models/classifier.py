@@ -289,11 +289,11 @@ class RegularizedMLPClassifier(
     intercepts_ : list of ndarray of shape (n_out,)
         The biases of each layer.
 
-    mean_ : ndarray of shape (n_features_in_,) or None
+    mean_ : ndarray of shape (`n_features_in_`,) or None
         What was taken off each column in training: its mean, or 0. None if no column
         was scaled.
 
-    scale_ : ndarray of shape (n_features_in_,) or None
+    scale_ : ndarray of shape (`n_features_in_`,) or None
         What each column was divided by: its standard deviation; the root mean square
         of its values that are not 0, where X is sparse or the column is mostly 0; the
         magnitude of a constant column; or 1. None if no column was scaled. Hence

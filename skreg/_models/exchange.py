@@ -56,7 +56,7 @@ class Exchange:
         ``partial_fit``, and with ``warm_start``), so that its ``partial_fit`` goes on.
         ``alpha`` is the one whose penalty is the same,
 
-            alpha = lambd_ / k,  k = ⌈n / batch_size⌉ batches of an epoch of n rows,
+            alpha = ``lambd_`` / k, k = ⌈n / batch_size⌉ batches of an epoch of n rows,
 
         since ``MLPClassifier`` divides by the rows of the batch; of ``lambd`` by layer
         it is the one that costs the same with these weights. What it has not is left
