@@ -117,6 +117,7 @@ def test_weights_are_copies_in_expectation_over_batches(table):
         for seed in range(300):
             model = classifier(
                 solver="sgd",
+                standardize=False,
                 momentum=0.0,
                 learning_rate="constant",
                 learning_rate_init=1e-3,

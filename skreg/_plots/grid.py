@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ from skreg._models.versions import public
 from skreg._network import Array
 from skreg._plots.common import keywords, last_step, pyplot, score_name
 
-Value = float | tuple[float, ...] | str
+Value = float | tuple[float, ...] | Literal["auto"]
 
 
 @public
@@ -446,8 +446,8 @@ def _values(search: Any) -> dict[int, tuple[Value, Value]]:
 
 def _value(value: ArrayLike) -> Value:
     """A parameter's value, the same for all equal ones."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str) and value == "auto":
+        return "auto"
     array = np.asarray(value, dtype=float)
     return tuple(array.tolist()) if array.ndim else float(array)
 
