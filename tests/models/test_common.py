@@ -143,7 +143,7 @@ def weighted_data():
     return X, y, np.where(y == 1, 3, 1)
 
 
-def started(parameters, X, y):
+def started(parameters, X, y, sample_weight):
     """An estimator that has weights, the same for all, from which `fit` goes on."""
     estimator = RegularizedMLPClassifier(
         hidden_layer_sizes=(5,),
@@ -162,7 +162,8 @@ def started(parameters, X, y):
         random_state=0,
     )
     with no_convergence_warning():
-        estimator.fit(X, y)
+        # With the weights, for the scale of the columns is that of the first fit.
+        estimator.fit(X, y, sample_weight)
     rng = np.random.default_rng(3)
     estimator.coefs_ = [rng.normal(size=W.shape) for W in estimator.coefs_]
     estimator.intercepts_ = [rng.normal(size=b.shape) for b in estimator.intercepts_]
@@ -174,7 +175,7 @@ def mean_steps(parameters, X, y, sample_weight, n_seeds=N_SEEDS):
 
     The last number is the first validation score, or 0.
     """
-    start = started(parameters, X, y)
+    start = started(parameters, X, y, sample_weight)
     steps = []
     for seed in range(n_seeds):
         estimator = clone(start)
