@@ -28,7 +28,7 @@ from skreg._network.propagation import (
     input_gradients,
     of_all_rows,
 )
-from skreg._network.theta import Layer
+from skreg._network.theta import Layer, layers_of
 from skreg._training.advice import (
     columns_text,
     network_weights_text,
@@ -99,14 +99,16 @@ class RegularizedMLPClassifier(
         the scale of ``MLPClassifier``'s ``alpha`` in full batch: it is divided by the
         total training weight m whatever the batch size is. 0 turns it off.
 
-        'auto' is 1.0. Of fewer than 150 rows, of which curved classes need little and
-        noisy ones much, it is 0.3 or 3.0: both are trained on the same splits of early
-        stopping, and the one with the better ``best_validation_score_`` goes on as if
-        it were given (of equal ones 0.3). That takes rows set aside and the training on
-        all rows that follows (``early_stopping_refit``), networks small enough to train
-        as a stack, and dense rows that are no Dask collection; elsewhere it is 1.0.
-        ``lambd_`` is what it came to. Callbacks and ``verbose`` follow 0.3 in the
-        splits, and then the better one.
+        'auto' is 1.0, but for two cases, if early stopping sets rows aside and a
+        training on all rows follows (``early_stopping_refit``). Of fewer than 150 rows,
+        of which curved classes need little and noisy ones much, it is 0.3 or 3.0: both
+        are trained on the same splits, if networks are small enough to train as a
+        stack and rows dense and no Dask collection. Where the best epoch is one of the
+        first 6, the rows are noisy, and it is 1.0 or 10.0: the splits train for as many
+        epochs with 10.0. In both cases it is the larger one unless that has a
+        ``best_validation_score_`` that is worse by more than 2 %. ``lambd_`` is what it
+        came to. Callbacks and ``verbose`` follow the smaller one in the splits, and
+        then the one that is taken.
 
     keep_prob : float or array-like of shape (n_hidden_layers,), default=1.0
         The probability of keeping a hidden unit in training, above 0 and at most 1;
@@ -224,7 +226,7 @@ class RegularizedMLPClassifier(
         Whether the network is then trained anew on all rows, those set aside included:
         from the same initial weights, at the same course of the learning rate, for
         half as many epochs again as were best. (The loss on rows set aside rises from
-        overconfidence while errors still become fewer.) Up to 5 are not made more: the
+        overconfidence while errors still become fewer.) Up to 6 are not made more: the
         rows are noisy then, and the noise would be learnt. If not, the best epoch's
         weights are restored. 'auto' does so up to 10,000 rows, since of more those set
         aside add little, and after more than one split. It is not done with ``X_val``;
@@ -265,8 +267,9 @@ class RegularizedMLPClassifier(
     n_iter_no_change : int or 'auto', default='auto'
         After how many epochs in a row without an improvement by ``tol`` training
         stops, or 'adaptive' lowers the learning rate; ``np.inf`` for never. 'auto' is
-        10; with rows for validation as many epochs as 100 steps take, if that is more,
-        since ten epochs of few rows are ten steps.
+        10; with rows for validation as many epochs as 50 steps take, of fewer than 150
+        rows for training 100 steps, if that is more: ten epochs of few rows are few
+        steps.
 
     averaging : float, default=0.9
         The a of Σ a^age θ / Σ a^age over the weights θ after each epoch, of which the
@@ -475,7 +478,7 @@ class RegularizedMLPClassifier(
             and the training on all rows, that of the first split. With ``warm_start``
             the next call goes on from its weights, with the optimiser and the random
             streams as they were at the interrupt. If no epoch was complete, or if
-            ``lambd='auto'`` was to choose between two, the estimator keeps what it had,
+            two ``lambd`` train at a time for few rows, the estimator keeps what it had,
             as after any other exception.
 
         Warns
@@ -706,11 +709,7 @@ class RegularizedMLPClassifier(
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         rows = validated_as_floats(self, X, reset=False)
-        dtype, pairs = rows.dtype, zip(self.coefs_, self.intercepts_, strict=True)
-        return rows, [
-            Layer(np.asarray(coef, dtype).T, np.asarray(b, dtype)[:, np.newaxis])
-            for coef, b in pairs
-        ]
+        return rows, layers_of(self.coefs_, self.intercepts_, rows.dtype)
 
     # Beyond prediction: uncertainty and explanation.
 

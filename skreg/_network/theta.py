@@ -91,6 +91,27 @@ def initial_theta(
     return theta.astype(dtype, copy=False)
 
 
+def layers_of(
+    coefs: Sequence[Array], intercepts: Sequence[Array], dtype: DTypeLike
+) -> list[Layer]:
+    """W and b of every layer of a model in this dtype, views where they have it."""
+    with np.errstate(over="ignore"):
+        found = [
+            Layer(np.asarray(coef, dtype).T, np.asarray(intercept, dtype)[:, None])
+            for coef, intercept in zip(coefs, intercepts, strict=True)
+        ]
+    for (W, b), coef in zip(found, coefs, strict=True):
+        # Weights for columns of tiny numbers are huge.
+        if coef.dtype != W.dtype and not (
+            np.isfinite(W).all() and np.isfinite(b).all()
+        ):
+            raise ValueError(
+                f"The weights of the model overflow {W.dtype}, which X has: the "
+                f"largest is {np.abs(coef).max():.3g}. Give X as {coef.dtype}."
+            )
+    return found
+
+
 def theta_of(
     coefs: Sequence[Array], intercepts: Sequence[Array], dtype: DTypeLike
 ) -> Array:

@@ -18,13 +18,15 @@ from skreg._training.settings import Settings, Shared
 # little and is missed in training.
 _LEAST_TO_SPLIT = 40
 
-# n_iter_no_change='auto' is so many epochs, or more where they have few steps.
-_PATIENCE, _PATIENCE_STEPS = 10, 100
-
-# lambd='auto' is the better of these for fewer rows: so few need little penalty where
-# classes are curved, and much where they are noisy.
+# lambd='auto' is one of these for fewer rows: so few need little penalty where classes
+# are curved, and much where they are noisy. The larger one is taken unless its score is
+# worse by more than this part, since so few rows are for validation.
 _FEW_ROWS = 150
 _LAMBDS_OF_FEW = 0.3, 3.0
+_CLEARLY = 0.02
+
+# n_iter_no_change='auto' is so many epochs, or more where they have few steps.
+_PATIENCE, _PATIENCE_STEPS, _PATIENCE_STEPS_OF_FEW = 10, 50, 100
 
 # The rows up to which early_stopping_refit='auto' trains again: of more, those set
 # aside add little.
@@ -39,7 +41,10 @@ _MOST_SPLITS = 10
 # validation rises from overconfidence while fewer and fewer of them are wrong. Where
 # the best epoch is among the first, the rows are noisy, and more epochs learn that.
 _MORE_EPOCHS = 1.5
-_FIRST_EPOCHS = 5
+_FIRST_EPOCHS = 6
+
+# With lambd='auto' noisy rows are tried with this one as well.
+_LAMBD_OF_NOISY = 10.0
 
 
 class Plateau:
@@ -119,8 +124,10 @@ def plateaus_of(
     """A plateau for each network, which never comes if the end is known before."""
     settings, patience = problem.settings, epochs_without_change(problem.settings)
     if settings.n_iter_no_change == "auto" and problem.validation is not None:
-        n_steps = math.ceil(problem.training.n_rows / problem.batch_rows)
-        patience = max(patience, math.ceil(_PATIENCE_STEPS / n_steps))
+        n_rows = problem.training.n_rows
+        n_steps = _PATIENCE_STEPS_OF_FEW if n_rows < _FEW_ROWS else _PATIENCE_STEPS
+        of_epoch = math.ceil(n_rows / problem.batch_rows)
+        patience = max(patience, math.ceil(n_steps / of_epoch))
     if n_epochs or (schedule == "cosine" and problem.validation is None):
         patience = math.inf
     return [Plateau(settings.tol, patience) for _ in problem.members]
@@ -176,6 +183,24 @@ def with_choice(problem: Problem, validation: Rows | None) -> Problem:
         and stack_size(settings, data) > 1
     )
     return problem.with_each(_LAMBDS_OF_FEW) if tries else problem
+
+
+def with_more_of_noisy(
+    problem: Problem, splits: Sequence[Sequence[Result]]
+) -> tuple[Problem, Sequence[int]]:
+    """The problem with a variant of more ``lambd`` of each network with noisy rows.
+
+    The numbers are those of the variants, whose results the splits do not have yet.
+    """
+    noisy = [
+        number
+        for number, found in agreed(problem, splits).items()
+        if found.is_noisy and isinstance(problem.members[number].lambd, str)
+    ]
+    if not noisy:
+        return problem, []
+    n_before, more = len(problem.members), problem.with_more(noisy, _LAMBD_OF_NOISY)
+    return more, range(n_before, len(more.members))
 
 
 def best_of_each(problem: Problem, merits: Sequence[Any]) -> list[int]:
@@ -281,14 +306,23 @@ class Agreed(NamedTuple):
         return cls(scores, best, min(more, max_iter))
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether the best epoch is so early that more would learn noise."""
+        return self.best_epoch <= _FIRST_EPOCHS
+
+    @property
     def score(self) -> float:
         """That of the best epoch."""
         return self.scores[self.best_epoch - 1]
 
+    def suffices(self, other: Self) -> bool:
+        """Whether this, with a larger ``lambd``, is at most a little worse."""
+        return self.score >= other.score - _CLEARLY * abs(other.score)
+
     @property
     def reason(self) -> str:
         """Why it is trained for so many epochs."""
-        if self.best_epoch <= _FIRST_EPOCHS:
+        if self.is_noisy:
             return "the best"
         is_cut = self.n_epochs < round(_MORE_EPOCHS * self.best_epoch)
         cut = ", but at most max_iter" if is_cut else ""
@@ -312,10 +346,13 @@ def agreed(problem: Problem, splits: Sequence[Sequence[Result]]) -> dict[int, Ag
             results[0].failure = failures[0]
         elif scores:
             found[number] = Agreed.of(scores, problem.settings.max_iter)
-    variants = range(len(splits[0]))
-    merits = [found[n].score if n in found else -math.inf for n in variants]
-    best = best_of_each(problem, merits)
-    return {number: found[number] for number in best if number in found}
+    best: dict[int, int] = {}
+    for number, network in enumerate(problem.networks):
+        if number in found and (
+            network not in best or found[number].suffices(found[best[network]])
+        ):
+            best[network] = number
+    return {number: found[number] for number in best.values()}
 
 
 def _nan_in_each_epoch(settings: Settings, n_epochs: int) -> ValueError:

@@ -91,10 +91,10 @@ def train(
             early_stopping.descend([split.solver for split in splits], plateaus)
             first = splits[0].results()
             if again and not (phase.task.end() or first[0].stopped):
-                others = [split.results() for split in splits[1:]]
+                of_splits = [first, *(split.results() for split in splits[1:])]
                 # Their memory is for the training on all rows.
                 splits.clear()
-                return _trained_on_all_rows(problem, course, [first, *others], progress)
+                return _trained_on_all_rows(problem, of_splits, course, progress)
             numbers, found = _best_of_each(problem, first)
             if not incremental:
                 _end(progress, problems[0].chosen(numbers), found)
@@ -102,20 +102,43 @@ def train(
         except KeyboardInterrupt as interrupt:
             if problem.is_stack:
                 raise
-            found = first or splits[0].interrupted(interrupt)
+            _, found = _best_of_each(problem, first or splits[0].interrupted(interrupt))
             return [replace(result, interrupt=interrupt) for result in found]
+
+
+def _with_noisy(
+    problem: Problem, of_splits: Sequence[list[Result]], course: Course
+) -> tuple[Problem, Sequence[list[Result]]]:
+    """Networks with noisy rows are trained on the splits with more ``lambd`` too."""
+    more, numbers = early_stopping.with_more_of_noisy(problem, of_splits)
+    if not numbers:
+        return problem, of_splits
+    # As long as with less, converged or not: more would cost more than it gains.
+    less = [[of_split[more.networks[n]] for n in numbers] for of_split in of_splits]
+    ends = [result.n_epochs for result in less[0]]
+    problems = early_stopping.rounds_of(more.chosen(numbers), None)
+    plateaus = early_stopping.plateaus_of(problems[0], course.schedule, ends)
+    longer = course._replace(n_epochs=ends)
+    splits = [_start(each, longer, plateaus) for each in problems]
+    early_stopping.descend([split.solver for split in splits], plateaus)
+    tried = [split.results() for split in splits]
+    for befores, results in zip(less, tried, strict=True):
+        for before, result in zip(befores, results, strict=True):
+            result.converged, result.message = before.converged, before.message
+    return more, [[*a, *b] for a, b in zip(of_splits, tried, strict=True)]
 
 
 def _trained_on_all_rows(
     problem: Problem,
+    of_splits: Sequence[list[Result]],
     course: Course,
-    of_splits: Sequence[Sequence[Result]],
     progress: Progress,
 ) -> list[Result]:
     """Train again, for as many epochs as were best in the splits, or half as many more.
 
     Of the variants of a network the best is.
     """
+    problem, of_splits = _with_noisy(problem, of_splits, course)
     found = list(of_splits[0])
     agreed = early_stopping.agreed(problem, of_splits)
     if not agreed:
@@ -199,8 +222,6 @@ class _Split(NamedTuple):
         problem = self.problem
         for result, settings in zip(results, problem.members, strict=True):
             result.failure = failure_of(result, settings, problem.training)
-            if result.failure is not None and not problem.is_stack:
-                raise result.failure
             result.attributes = problem.attributes(result.theta)
             result.lambd = lambd_of(settings)
         if not problem.is_stack:

@@ -167,8 +167,17 @@ class Problem:
             for number, member in enumerate(self.members)
             for value in (values if isinstance(member.lambd, str) else [member.lambd])
         ]
-        if len(chosen) == len(self.members):
-            return self
+        return self if len(chosen) == len(self.members) else self._variants(chosen)
+
+    def with_more(self, numbers: Sequence[int], value: float) -> Self:
+        """With variants that have this ``lambd``, of some networks, at the end."""
+        more = [
+            (number, _with_lambd(self.members[number], value)) for number in numbers
+        ]
+        return self._variants([*enumerate(self.members), *more])
+
+    def _variants(self, chosen: Sequence[tuple[int, Settings]]) -> Self:
+        """The parameters of each, and the number of the network that it is one of."""
         numbers, members = map(list, zip(*chosen, strict=True))
         of_layers = [checked_by_layer(member) for member in members]
         return replace(
@@ -177,7 +186,7 @@ class Problem:
             lambds=np.array([lambds for _, lambds, _ in of_layers]),
             keep_probs=np.array([keep_probs for *_, keep_probs in of_layers]),
             starts=[self.starts[number] for number in numbers],
-            networks=numbers,
+            networks=[self.networks[number] for number in numbers],
         )
 
     def chosen(self, numbers: Sequence[int]) -> Self:

@@ -238,6 +238,14 @@ def test_a_list_of_lists():
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X.tolist()))
 
 
+def test_weights_that_have_no_room_in_float32_ask_for_float64():
+    X = np.array([[0.0], [1e-160]] * 30)
+    model = RegularizedMLPClassifier((3,), random_state=0).fit(X, [0, 1] * 30)
+    assert model.score(X, [0, 1] * 30) == 1
+    with pytest.raises(ValueError, match=r"overflow float32, .* Give X as float64"):
+        model.predict(X.astype(np.float32))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_million_rows(dtype):
     """Chunk by chunk, in bounded memory, what row by row gives."""
