@@ -35,7 +35,7 @@ warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 
 # The rows of a batch by default, and about how many steps a course has at least: up to
 # so many rows, and of more. However few its rows are, a curve takes steps to learn.
-_FEW_ROWS, _OF_FEW, _OF_MANY = 400, (16, 960), (128, 480)
+_FEW_ROWS, _OF_FEW, _OF_MANY = 400, (32, 640), (128, 480)
 
 
 def course_for(n_rows: float) -> dict[str, int]:

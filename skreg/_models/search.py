@@ -177,12 +177,12 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         is the time of the scores alone.
 
     batch_size : int, 'auto', 'full' or None, default=None
-        The number of rows in a batch: None for 16 up to 400 rows and 128 for more. Else
+        The number of rows in a batch: None for 32 up to 400 rows and 128 for more. Else
         as in :class:`RegularizedMLPClassifier`.
 
     max_iter : int or None, default=None
         The number of epochs: None for 60, or more, up to 240, so that there are about
-        960 steps of default batches up to 400 rows, and 480 for more.
+        640 steps of default batches up to 400 rows, and 480 for more.
 
     hidden_layer_sizes, activation, standardize, input_keep_prob, max_norm, \
 class_weight, solver, learning_rate, learning_rate_init, power_t, shuffle, \

@@ -1423,9 +1423,10 @@ def test_all_defaults():
     assert len(of.cv_results_["params"]) == 8
     assert len(of.best_estimator_.estimators_) == 5
     assert of.best_index_ == naive_choice(of.cv_results_)
-    assert of.n_iter_ == 240
+    n_epochs = min(-(-640 * 32 // len(X)), 240)
+    assert of.n_iter_ == n_epochs
     for each in of.best_estimator_.estimators_:
-        assert (each.batch_size, each.max_iter) == (16, 240)
+        assert (each.batch_size, each.max_iter) == (32, n_epochs)
         assert each.validation_scores_ is None
     # The members of the team, in the order of the grid.
     networks = [
@@ -1448,15 +1449,15 @@ class Sizes(Seen):
 @pytest.mark.parametrize(
     ("n", "n_weighted", "size", "n_epochs"),
     [
-        (10, 10, 16, 240),
-        (64, 64, 16, 240),
-        (100, 100, 16, 154),
-        (256, 256, 16, 60),
-        (400, 400, 16, 60),
+        (10, 10, 32, 240),
+        (64, 64, 32, 240),
+        (100, 100, 32, 205),
+        (256, 256, 32, 80),
+        (400, 400, 32, 60),
         (401, 401, 128, 154),
         (512, 512, 128, 120),
         (1024, 1024, 128, 60),
-        (1024, 100, 16, 154),
+        (1024, 100, 32, 205),
     ],
 )
 def test_few_rows_have_steps_enough(n, n_weighted, size, n_epochs):
@@ -1475,7 +1476,7 @@ def test_few_rows_have_steps_enough(n, n_weighted, size, n_epochs):
 
 
 def test_no_number_of_rows_has_far_fewer_steps_than_fewer_rows():
-    n_rows = np.arange(20, 5000)
+    n_rows = np.arange(33, 5000)
     courses = [_candidates.course_for(n) for n in n_rows]
     steps = [
         -(-n // c["batch_size"]) * c["max_iter"]
@@ -1498,7 +1499,7 @@ def test_a_batch_size_that_is_set_is_taken(batch_size):
 def test_by_default_it_finds_what_separate_fits_with_its_batches_find(n):
     X, y, _ = table(n=n)
     mine = search(batch_size=None).fit(X, y)
-    theirs = separate(search(batch_size={60: 16, 200: 16}[n])).fit(X, y)
+    theirs = separate(search(batch_size=32)).fit(X, y)
     assert_same(mine, theirs, X)
 
 
