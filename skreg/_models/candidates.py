@@ -33,7 +33,7 @@ insert_error_scores = _insert_error_scores
 warn_or_raise_about_fit_failures = _warn_or_raise_about_fit_failures
 
 
-# The rows of a batch by default, and about how many steps a course has at least: up to
+# The rows of a batch by default, and how many full batches a course has at least: up to
 # so many rows, and of more. However few its rows are, a curve takes steps to learn.
 _FEW_ROWS, _OF_FEW, _OF_MANY = 400, (32, 640), (128, 480)
 

@@ -99,16 +99,17 @@ class RegularizedMLPClassifier(
         the scale of ``MLPClassifier``'s ``alpha`` in full batch: it is divided by the
         total training weight m whatever the batch size is. 0 turns it off.
 
-        'auto' is 1.0, but for two cases, if early stopping sets rows aside and a
-        training on all rows follows (``early_stopping_refit``). Of fewer than 150 rows,
-        of which curved classes need little and noisy ones much, it is 0.3 or 3.0: both
-        are trained on the same splits, if networks are small enough to train as a
-        stack and rows dense and no Dask collection. Where the best epoch is one of the
-        first 6, the rows are noisy, and it is 1.0 or 10.0: the splits train for as many
-        epochs with 10.0. In both cases it is the larger one unless that has a
-        ``best_validation_score_`` that is worse by more than 2 %. ``lambd_`` is what it
-        came to. Callbacks and ``verbose`` follow the smaller one in the splits, and
-        then the one that is taken.
+        'auto' is 1.0 unless early stopping sets rows aside and a training on all rows
+        follows (``early_stopping_refit``). Then the validation scores choose. Fewer
+        than 150 rows: 0.3 or 3.0, since curved classes need little and noisy ones much.
+        Both are trained as a stack on the same splits, if the rows are dense and in
+        memory, the solver is not 'lbfgs', and the layers are small enough. Otherwise,
+        if the best epoch with 1.0 is one of the first 6, and not the last, the rows are
+        noisy, and the splits train again for as many epochs with 10.0, or a twentieth
+        of fewer than 200 rows: 1.2 to 2 times the time. The larger value is taken
+        unless its loss is worse by more than 2 %, with another ``scoring`` if that is
+        better. ``lambd_`` has the value. Callbacks and ``verbose`` follow the smaller
+        one in the splits, and then the one that is taken.
 
     keep_prob : float or array-like of shape (n_hidden_layers,), default=1.0
         The probability of keeping a hidden unit in training, above 0 and at most 1;

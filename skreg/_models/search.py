@@ -181,8 +181,8 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
         as in :class:`RegularizedMLPClassifier`.
 
     max_iter : int or None, default=None
-        The number of epochs: None for 60, or more, up to 240, so that there are about
-        640 steps of default batches up to 400 rows, and 480 for more.
+        The number of epochs: None for 60, or more, up to 240, for as many rows as 640
+        full batches of the default size have up to 400 rows, and 480 for more.
 
     hidden_layer_sizes, activation, standardize, input_keep_prob, max_norm, \
 class_weight, solver, learning_rate, learning_rate_init, power_t, shuffle, \

@@ -94,21 +94,20 @@ def initial_theta(
 def layers_of(
     coefs: Sequence[Array], intercepts: Sequence[Array], dtype: DTypeLike
 ) -> list[Layer]:
-    """W and b of every layer of a model in this dtype, views where they have it."""
+    """W and b of every layer, cast to the dtype; views where they have it already."""
     with np.errstate(over="ignore"):
         found = [
             Layer(np.asarray(coef, dtype).T, np.asarray(intercept, dtype)[:, None])
             for coef, intercept in zip(coefs, intercepts, strict=True)
         ]
-    for (W, b), coef in zip(found, coefs, strict=True):
-        # Weights for columns of tiny numbers are huge.
-        if coef.dtype != W.dtype and not (
-            np.isfinite(W).all() and np.isfinite(b).all()
-        ):
-            raise ValueError(
-                f"The weights of the model overflow {W.dtype}, which X has: the "
-                f"largest is {np.abs(coef).max():.3g}. Give X as {coef.dtype}."
-            )
+    for layer, *given in zip(found, coefs, intercepts, strict=True):
+        for cast, array in zip(layer, map(np.asarray, given), strict=True):
+            # Weights for columns of tiny numbers are huge.
+            if cast.dtype != array.dtype and not np.isfinite(cast).all():
+                raise ValueError(
+                    f"The weights of the model overflow {cast.dtype}, which X has: the "
+                    f"largest is {np.abs(array).max():.3g}. Give X as {array.dtype}."
+                )
     return found
 
 
@@ -118,9 +117,7 @@ def theta_of(
     """A new θ from ``coefs_`` (n_in, n_out) and ``intercepts_`` (n_out,)."""
     layout = Layout((coefs[0].shape[0], *(coef.shape[1] for coef in coefs)))
     theta = np.empty(layout.n_parameters, dtype=dtype)
-    for (W, b), coef, intercept in zip(
-        layout.layers(theta), coefs, intercepts, strict=True
-    ):
-        W[...] = coef.T
-        b[:, 0] = intercept
+    given = layers_of(coefs, intercepts, dtype)
+    for place, layer in zip(layout.layers(theta), given, strict=True):
+        place.W[...], place.b[...] = layer
     return theta

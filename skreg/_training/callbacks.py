@@ -154,7 +154,7 @@ class Progress:
         self._print(f"Training stopped after {self._unit} {last}{of_best}", network)
 
     def print_choice(self, lambd: Any, network: int) -> None:
-        self._print(f"Best score with lambd={lambd!r}", network)
+        self._print(f"Taken: lambd={lambd!r}", network)
 
     def print_refit(self, n_epochs: int, reason: str, network: int) -> None:
         self._print(f"All rows, up to {self._unit} {n_epochs}: {reason}", network)

@@ -107,8 +107,11 @@ def warn_of_result(settings: Settings, result: Result, rows: Rows) -> None:
     """A warning of a training that was cut short, and of one that came to nothing."""
     if not result.converged:
         warn(_no_convergence_text(settings, result), ConvergenceWarning)
+    # The rows themselves have chosen it: with less it was no better.
+    was_tried = isinstance(settings.lambd, str) and result.lambd != lambd_of(settings)
     # Weights that are the cause have a warning of their own.
-    if result.outweighed and network_weights_text(settings, rows) is None:
+    has_other_cause = was_tried or network_weights_text(settings, rows) is not None
+    if result.outweighed and not has_other_cause:
         advise(_outweighed_text(result, rows), RegularizationWarning)
 
 

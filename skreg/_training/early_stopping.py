@@ -19,13 +19,20 @@ from skreg._training.settings import Settings, Shared
 _LEAST_TO_SPLIT = 40
 
 # lambd='auto' is one of these for fewer rows: so few need little penalty where classes
-# are curved, and much where they are noisy. The larger one is taken unless its score is
-# worse by more than this part, since so few rows are for validation.
+# are curved, and much where they are noisy.
 _FEW_ROWS = 150
 _LAMBDS_OF_FEW = 0.3, 3.0
+
+# Where more rows are noisy, this is tried beside its usual value: a twentieth of the
+# rows, up to what suits 200 and more.
+_ROWS_OF_NOISY, _LAMBD_OF_NOISY = 20, 10.0
+
+# The larger lambd is taken unless its loss is worse by more than this part: a smaller
+# difference is mostly chance.
 _CLEARLY = 0.02
 
-# n_iter_no_change='auto' is so many epochs, or more where they have few steps.
+# n_iter_no_change='auto' is so many epochs, or more where they have few steps; few rows
+# for training want more of them.
 _PATIENCE, _PATIENCE_STEPS, _PATIENCE_STEPS_OF_FEW = 10, 50, 100
 
 # The rows up to which early_stopping_refit='auto' trains again: of more, those set
@@ -42,9 +49,6 @@ _MOST_SPLITS = 10
 # the best epoch is among the first, the rows are noisy, and more epochs learn that.
 _MORE_EPOCHS = 1.5
 _FIRST_EPOCHS = 6
-
-# With lambd='auto' noisy rows are tried with this one as well.
-_LAMBD_OF_NOISY = 10.0
 
 
 class Plateau:
@@ -182,25 +186,32 @@ def with_choice(problem: Problem, validation: Rows | None) -> Problem:
         and isinstance(data, TrainingSet)
         and stack_size(settings, data) > 1
     )
-    return problem.with_each(_LAMBDS_OF_FEW) if tries else problem
+    if not tries:
+        return problem
+    return problem.with_variants(
+        [
+            (number, lambd)
+            for number, member in enumerate(problem.members)
+            for lambd in (
+                _LAMBDS_OF_FEW if isinstance(member.lambd, str) else [member.lambd]
+            )
+        ]
+    )
 
 
-def with_more_of_noisy(
-    problem: Problem, splits: Sequence[Sequence[Result]]
-) -> tuple[Problem, Sequence[int]]:
-    """The problem with a variant of more ``lambd`` of each network with noisy rows.
-
-    The numbers are those of the variants, whose results the splits do not have yet.
-    """
+def with_more_of_noisy(problem: Problem, found: dict[int, "Agreed"]) -> Problem:
+    """The problem with variants of more ``lambd`` at its end, of noisy networks."""
+    value = min(problem.training.n_rows / _ROWS_OF_NOISY, _LAMBD_OF_NOISY)
     noisy = [
-        number
-        for number, found in agreed(problem, splits).items()
-        if found.is_noisy and isinstance(problem.members[number].lambd, str)
+        (number, value)
+        for number, each in found.items()
+        # The last epoch might not have been the best if there had been more.
+        if each.is_early
+        and each.best_epoch < len(each.scores)
+        and isinstance(problem.members[number].lambd, str)
     ]
-    if not noisy:
-        return problem, []
-    n_before, more = len(problem.members), problem.with_more(noisy, _LAMBD_OF_NOISY)
-    return more, range(n_before, len(more.members))
+    lambds = [member.lambd for member in problem.members]
+    return problem.with_variants([*enumerate(lambds), *noisy])
 
 
 def best_of_each(problem: Problem, merits: Sequence[Any]) -> list[int]:
@@ -301,12 +312,12 @@ class Agreed(NamedTuple):
 
     @classmethod
     def of(cls, scores: list[float], max_iter: int) -> Self:
-        best = int(np.nanargmax(scores)) + 1
-        more = round(_MORE_EPOCHS * best) if best > _FIRST_EPOCHS else best
-        return cls(scores, best, min(more, max_iter))
+        found = cls(scores, int(np.nanargmax(scores)) + 1, 0)
+        more = 1 if found.is_early else _MORE_EPOCHS
+        return found._replace(n_epochs=min(round(more * found.best_epoch), max_iter))
 
     @property
-    def is_noisy(self) -> bool:
+    def is_early(self) -> bool:
         """Whether the best epoch is so early that more would learn noise."""
         return self.best_epoch <= _FIRST_EPOCHS
 
@@ -315,14 +326,14 @@ class Agreed(NamedTuple):
         """That of the best epoch."""
         return self.scores[self.best_epoch - 1]
 
-    def suffices(self, other: Self) -> bool:
-        """Whether this, with a larger ``lambd``, is at most a little worse."""
-        return self.score >= other.score - _CLEARLY * abs(other.score)
+    def suffices(self, other: Self, slack: float) -> bool:
+        """Whether it is better than the other, or worse by less than that part."""
+        return self.score > other.score - slack * abs(other.score)
 
     @property
     def reason(self) -> str:
         """Why it is trained for so many epochs."""
-        if self.is_noisy:
+        if self.is_early:
             return "the best"
         is_cut = self.n_epochs < round(_MORE_EPOCHS * self.best_epoch)
         cut = ", but at most max_iter" if is_cut else ""
@@ -346,10 +357,12 @@ def agreed(problem: Problem, splits: Sequence[Sequence[Result]]) -> dict[int, Ag
             results[0].failure = failures[0]
         elif scores:
             found[number] = Agreed.of(scores, problem.settings.max_iter)
+    # Of other scores nothing is known: two per cent of an accuracy are many errors.
+    slack = _CLEARLY if problem.settings.scoring == "loss" else 0.0
     best: dict[int, int] = {}
     for number, network in enumerate(problem.networks):
         if number in found and (
-            network not in best or found[number].suffices(found[best[network]])
+            network not in best or found[number].suffices(found[best[network]], slack)
         ):
             best[network] = number
     return {number: found[number] for number in best.values()}

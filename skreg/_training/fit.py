@@ -13,7 +13,7 @@ from skreg._training import early_stopping
 from skreg._training.callbacks import Epochs, Progress, Task
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
 from skreg._training.diagnosis import failure_of, mark_outweighed
-from skreg._training.early_stopping import Plateau
+from skreg._training.early_stopping import Agreed, Plateau
 from skreg._training.lbfgs import LBFGS
 from skreg._training.problem import Before, Problem
 from skreg._training.rows import Rows
@@ -62,7 +62,7 @@ def train(
 
     The error of a single network is raised; of several each result has its own. After a
     KeyboardInterrupt a single network has what its first split has come to; it is
-    raised where there are several ``lambd``.
+    raised where several ``lambd`` train at a time.
     """
     course = Course.of(networks[0], incremental=incremental)
     problem = problem_type.of(networks, training, before, starts, incremental)
@@ -102,30 +102,33 @@ def train(
         except KeyboardInterrupt as interrupt:
             if problem.is_stack:
                 raise
-            _, found = _best_of_each(problem, first or splits[0].interrupted(interrupt))
+            found = first or splits[0].interrupted(interrupt)
             return [replace(result, interrupt=interrupt) for result in found]
 
 
-def _with_noisy(
-    problem: Problem, of_splits: Sequence[list[Result]], course: Course
-) -> tuple[Problem, Sequence[list[Result]]]:
-    """Networks with noisy rows are trained on the splits with more ``lambd`` too."""
-    more, numbers = early_stopping.with_more_of_noisy(problem, of_splits)
-    if not numbers:
-        return problem, of_splits
-    # As long as with less, converged or not: more would cost more than it gains.
-    less = [[of_split[more.networks[n]] for n in numbers] for of_split in of_splits]
-    ends = [result.n_epochs for result in less[0]]
-    problems = early_stopping.rounds_of(more.chosen(numbers), None)
+def _with_trials(
+    problem: Problem,
+    of_splits: Sequence[list[Result]],
+    agreed: dict[int, Agreed],
+    course: Course,
+) -> list[list[Result]]:
+    """The results of the splits, and of the variants that they do not have yet."""
+    numbers = range(len(of_splits[0]), len(problem.members))
+    # Networks of which there is one more had one variant: it has their number.
+    networks = [problem.networks[number] for number in numbers]
+    # As long, converged or not: more would cost more than it gains.
+    ends = [len(agreed[network].scores) for network in networks]
+    problems = early_stopping.rounds_of(problem.chosen(numbers), None)
     plateaus = early_stopping.plateaus_of(problems[0], course.schedule, ends)
-    longer = course._replace(n_epochs=ends)
-    splits = [_start(each, longer, plateaus) for each in problems]
+    as_long = course._replace(n_epochs=ends)
+    splits = [_start(each, as_long, plateaus) for each in problems]
     early_stopping.descend([split.solver for split in splits], plateaus)
     tried = [split.results() for split in splits]
-    for befores, results in zip(less, tried, strict=True):
-        for before, result in zip(befores, results, strict=True):
-            result.converged, result.message = before.converged, before.message
-    return more, [[*a, *b] for a, b in zip(of_splits, tried, strict=True)]
+    for split, results in zip(of_splits, tried, strict=True):
+        for network, result in zip(networks, results, strict=True):
+            result.converged = split[network].converged
+            result.message = split[network].message
+    return [[*a, *b] for a, b in zip(of_splits, tried, strict=True)]
 
 
 def _trained_on_all_rows(
@@ -136,16 +139,19 @@ def _trained_on_all_rows(
 ) -> list[Result]:
     """Train again, for as many epochs as were best in the splits, or half as many more.
 
-    Of the variants of a network the best is.
+    Of the variants of a network the one that is taken is, and there may be one more.
     """
-    problem, of_splits = _with_noisy(problem, of_splits, course)
-    found = list(of_splits[0])
     agreed = early_stopping.agreed(problem, of_splits)
+    more = early_stopping.with_more_of_noisy(problem, agreed)
+    if more is not problem:
+        problem, of_splits = more, _with_trials(more, of_splits, agreed, course)
+        agreed = early_stopping.agreed(problem, of_splits)
+    found = list(of_splits[0])
     if not agreed:
         return _best_of_each(problem, found)[1]
     for number, each in agreed.items():
         n_epochs, start = found[number].n_epochs, problem.starts[number]
-        if len(problem.networks) > len(set(problem.networks)):
+        if list(problem.networks).count(problem.networks[number]) > 1:
             progress.print_choice(lambd_of(problem.members[number]), start)
         progress.print_end(n_epochs, each.best_epoch, start)
         progress.print_refit(each.n_epochs, each.reason, start)

@@ -160,25 +160,12 @@ class Problem:
             networks=[self.networks[number] for number in some],
         )
 
-    def with_each(self, values: Sequence[float]) -> Self:
-        """A variant for each of the values, of each network with ``lambd='auto'``."""
-        chosen = [
-            (number, _with_lambd(member, value))
-            for number, member in enumerate(self.members)
-            for value in (values if isinstance(member.lambd, str) else [member.lambd])
-        ]
-        return self if len(chosen) == len(self.members) else self._variants(chosen)
-
-    def with_more(self, numbers: Sequence[int], value: float) -> Self:
-        """With variants that have this ``lambd``, of some networks, at the end."""
-        more = [
-            (number, _with_lambd(self.members[number], value)) for number in numbers
-        ]
-        return self._variants([*enumerate(self.members), *more])
-
-    def _variants(self, chosen: Sequence[tuple[int, Settings]]) -> Self:
-        """The parameters of each, and the number of the network that it is one of."""
-        numbers, members = map(list, zip(*chosen, strict=True))
+    def with_variants(self, chosen: Sequence[tuple[int, Any]]) -> Self:
+        """Of each pair the network with this number, with this ``lambd``."""
+        if len(chosen) == len(self.members):
+            return self
+        numbers = [number for number, _ in chosen]
+        members = [_with_lambd(self.members[number], value) for number, value in chosen]
         of_layers = [checked_by_layer(member) for member in members]
         return replace(
             self,

@@ -231,7 +231,7 @@ def lambd_by_layer(lambd: float | ArrayLike, n_layers: int) -> tuple[float, ...]
 
 def _one_or_each(value: Any, n: int, name: str, of_what: str) -> list[Any]:
     """The value n times, or the n values that it has."""
-    if isinstance(value, Real):
+    if isinstance(value, Real | str):
         return [value] * n
     values = _values(value)
     if len(values) != n:

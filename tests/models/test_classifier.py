@@ -242,8 +242,17 @@ def test_weights_that_have_no_room_in_float32_ask_for_float64():
     X = np.array([[0.0], [1e-160]] * 30)
     model = RegularizedMLPClassifier((3,), random_state=0).fit(X, [0, 1] * 30)
     assert model.score(X, [0, 1] * 30) == 1
-    with pytest.raises(ValueError, match=r"overflow float32, .* Give X as float64"):
-        model.predict(X.astype(np.float32))
+    X = X.astype(np.float32)
+    ask = pytest.raises(ValueError, match=r"overflow float32, .* Give X as float64")
+    for call in (model.predict, partial(model.partial_fit, y=[0, 1] * 30)):
+        with ask:
+            call(X)
+    with ask:
+        model.set_params(warm_start=True).fit(X, [0, 1] * 30)
+    model.coefs_[0][:] = 1
+    model.intercepts_[1][:] = 1e39
+    with pytest.raises(ValueError, match=r"the largest is 1e\+39"):
+        model.predict(X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -89,7 +89,7 @@ def epochs_until_the_plateau(scores, patience, tol):
 
 
 def epochs_on_all_rows(best, max_iter):
-    """Half as many again as were best, but of up to 5 these."""
+    """Half as many again as were best, but of up to 6 these."""
     return min(round(1.5 * best), max_iter) if best > 6 else best
 
 
