@@ -44,6 +44,7 @@ SEARCH = {
     "hidden_layer_sizes": (10,),
     "learning_rate_init": 0.05,
     "batch_size": "full",
+    "max_iter": 60,
 }
 
 
