@@ -1505,7 +1505,8 @@ def test_by_default_it_finds_what_separate_fits_with_its_batches_find(n):
     assert_same(mine, theirs, X)
 
 
-@pytest.mark.parametrize("n", [80, pytest.param(125, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [80, 125])
 def test_on_few_rows_it_is_no_worse_than_a_network(n):
     """Where an epoch was one batch of all rows it was: 60 steps were too few."""
     loss, accuracy = np.zeros((2, 2, 2))
