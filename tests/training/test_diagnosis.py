@@ -44,17 +44,13 @@ def test_four_rows_of_xor_are_warned_of_and_learnt_without_a_penalty(solver):
     assert model.score(X, y) == 1
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize("keep_prob", [1.0, 0.5])
 @pytest.mark.parametrize(
     "n_rows",
-    [
-        4,
-        6,
-        10,
-        20,
-        40,
-        *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 15, 30, 49)),
-    ],
+    [4, 6, 10, 20, 40, *(pytest.param(n, marks=SLOW) for n in (8, 15, 30, 49))],
 )
 def test_small_tables_are_learnt_or_warned_of(n_rows, keep_prob):
     """Where a model has nearly the same probabilities for all rows, it says so."""
