@@ -865,8 +865,8 @@ def expected_classes(case):
     weight = case.sample_weight
     if weight is not None and case.parameters.get("class_weight") is None:
         y = y[np.asarray(weight.build(), dtype=float) > 0]
-    if case.y.container == "list":
-        # numpy reads a list of numbers and strings as strings.
+    if case.y.container in ("list", "polars"):
+        # numpy and Polars read a list of numbers and strings as strings.
         y = np.asarray(y.tolist())
     return np.unique(y)
 

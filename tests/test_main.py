@@ -282,6 +282,7 @@ def test_the_options_reach_the_search(iris, monkeypatch, capsys):
     assert capsys.readouterr().err.endswith("skreg: error: iris.csv: enough\n")
 
 
+@pytest.mark.slow
 def test_the_seed_is_that_of_splits_and_networks(iris, quick, capsys):
     def run(seed):
         assert command.main([*TRAIN_IRIS, "--seed", seed]) == 0

@@ -206,6 +206,7 @@ class _WithOutputs:
 
 @inputs.a_part_of_the_examples(2)
 @example(case=found(y=Labels("mixed", (0, 1), 3, "list")), n_estimators=1)
+@example(case=found(y=Labels("mixed", (0, 1, 0), 2, "polars")), n_estimators=1)
 # Networks that train together have no product with sparse rows for validation.
 @example(
     case=found(validation=(Table(COLUMN, 3, "float64", "csr_array"), Y, None)),

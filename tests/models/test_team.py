@@ -517,6 +517,7 @@ def test_any_other_score_leaves_it_to_the_loss(scoring, refit):
     np.testing.assert_allclose(of.team_weights_, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_score_of_labels_and_of_float32():
     X, y, _ = table("multilabel")
     splits = list(KFold(3).split(X))
@@ -629,6 +630,7 @@ def test_no_more_is_kept_than_the_choice_needs(monkeypatch):
 # What goes with a search --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_change_nothing():
     X, y, _ = table("multiclass")
     of = search(oof_proba=True, scoring="neg_log_loss")
@@ -662,6 +664,7 @@ def test_a_random_state_is_one_for_the_team():
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.slow
 def test_a_team_with_early_stopping_and_a_scorer():
     X, y, _ = table("multilabel")
     scorer = make_scorer(lambda y, found: np.mean(y == found))

@@ -380,6 +380,7 @@ def test_clone_is_unfitted_and_fits_the_same(fitted):
     ).all()
 
 
+@pytest.mark.slow
 @every_library
 def test_searches_over_nested_parameters(library):
     grid = {

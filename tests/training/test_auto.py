@@ -352,7 +352,7 @@ def test_more_is_left_where_it_is_worse():
         return minus_loss(model, X, y) - (model.lambd == 10.0)
 
     X, y = churn()
-    model = steady(scoring=less_is_better)
+    model = steady(scoring=less_is_better, n_validation_splits=2)
     expected = by_hand(model, X, y)
     assert (expected.lambd, expected.best_n_iter_ <= 6) == (1.0, True)
     assert_is(model.fit(X, y), expected)
@@ -488,7 +488,7 @@ def test_the_trial_is_printed_by_its_choice(capsys):
 def test_the_failure_of_one_leaves_the_other():
     X, y = curved()
     for failing, lambd in (TRIED, TRIED[::-1]):
-        model = classifier(scoring=partial(fails_with, failing), max_iter=20)
+        model = classifier(scoring=partial(fails_with, failing), max_iter=10)
         found = clone(model).fit(X, y)
         assert_same(found, clone(model).set_params(lambd=lambd).fit(X, y))
     with pytest.raises(ValueError, match="gave NaN on the validation rows in each"):
