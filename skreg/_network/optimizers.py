@@ -211,6 +211,26 @@ def flush_subnormals(*vectors: Array) -> None:
             np.multiply(block, normal, out=block)
 
 
+def flush_decayed(theta: Array, moments: Array) -> None:
+    """Set to zero, in place, what is on its way to the subnormal numbers.
+
+    With L2, the weights of dead units decay without end. Adam sums the squares of their
+    gradients λ/m W, and those are subnormal long before W is. A weight goes together
+    with its first moment if both are below tiny^0.4 (2⁻⁵⁰ in float32), so that small
+    weights for columns of huge numbers stay; a first moment alone below tiny^0.5.
+    """
+    tiny = float(np.finfo(theta.dtype).tiny)
+    of_weights, of_gradients = numbers(theta, tiny**0.4, tiny**0.5)
+    for weights, first in blocks(theta, moments[0]):
+        sizes = np.abs(first)
+        alive = sizes >= of_weights
+        alive |= np.abs(weights) >= of_weights
+        np.multiply(weights, alive, out=weights)
+        alive &= sizes >= of_gradients
+        np.multiply(first, alive, out=first)
+    flush_subnormals(theta, *moments[1:])
+
+
 class Mean:
     """Σ decay^age θ / Σ decay^age of the weights after each epoch.
 

@@ -12,6 +12,7 @@ from skreg._network.objective import Batch, Objective
 from skreg._network.optimizers import (
     Mean,
     Optimizer,
+    flush_decayed,
     flush_subnormals,
     learning_rate_at,
 )
@@ -358,7 +359,7 @@ class Descent:
                 total = total + n_rows * loss
             vectors = objective.theta, optimizer.moments
             if optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
-                flush_subnormals(*vectors)
+                flush_decayed(*vectors)
                 self._flushed_at = optimizer.n_steps
             # A number that is not finite shows in the sum, which is quicker to get. A
             # moment of Adam that is infinite freezes its weight.

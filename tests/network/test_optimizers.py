@@ -16,6 +16,7 @@ from skreg._network.optimizers import (
     SGD,
     Adam,
     Constants,
+    flush_decayed,
     flush_subnormals,
     learning_rate_at,
     limit_incoming_norms,
@@ -395,6 +396,41 @@ def test_flushing_takes_any_numbers(numbers):
     flush_subnormals(vector)
     expected = [0.0 if abs(x) < 2.0**-1022 else x for x in numbers]
     assert_array_equal(vector, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_what_decays_goes_before_it_is_subnormal(dtype, lead):
+    tiny = float(np.finfo(dtype).tiny)
+    small, smaller = tiny**0.4, tiny**0.5
+    # Weight and first moment, and whether each is left.
+    cases = [
+        (0.9 * small, 0.9 * small, False, False),
+        (1.1 * small, 0.9 * small, True, True),
+        (0.9 * small, 1.1 * small, True, True),
+        (-0.9 * small, -1.1 * small, True, True),
+        (1.0, 1.1 * smaller, True, True),
+        (-1.0, 0.9 * smaller, True, False),
+        (0.0, 1.0, True, True),
+        (np.nan, np.nan, True, True),
+        (np.inf, -np.inf, True, True),
+    ]
+    theta, first, theta_is_left, first_is_left = np.array(cases, dtype=object).T
+    shape = (*lead, LONG)
+    theta = np.resize(theta.astype(dtype), shape)
+    moments = np.array(
+        [np.resize(first.astype(dtype), shape), np.full(shape, tiny / 4)]
+    )
+    moments = moments.astype(dtype)
+    expected = (
+        np.where(np.resize(theta_is_left.astype(bool), shape), theta, 0),
+        np.where(np.resize(first_is_left.astype(bool), shape), moments[0], 0),
+    )
+    with np.errstate(all="ignore"):
+        flush_decayed(theta, moments)
+    assert_array_equal(theta, expected[0])
+    assert_array_equal(moments[0], expected[1])
+    assert_array_equal(moments[1], 0)
 
 
 def test_nothing_to_flush_is_no_error():

@@ -21,7 +21,10 @@ from problems import (
     scripted,
     unless_diverged,
 )
+from sklearn.datasets import load_digits
 
+from skreg import RegularizedMLPClassifier
+from skreg._network import optimizers
 from skreg._network.dropout import Masks
 from skreg._network.optimizers import SGD, Adam
 from skreg._training import descent as _descent
@@ -1014,11 +1017,10 @@ def test_subnormal_numbers_are_flushed_after_sixteen_steps_and_at_the_end(
     optimizer = RecordingOptimizer(objective)
     optimizer.n_steps = before
     steps = []
-    monkeypatch.setattr(
-        _descent,
-        "flush_subnormals",
-        lambda *_: steps.append(optimizer.n_steps - before),
-    )
+    for name in ("flush_decayed", "flush_subnormals"):
+        monkeypatch.setattr(
+            _descent, name, lambda *_: steps.append(optimizer.n_steps - before)
+        )
     train(objective, ScriptedBatches(*[1] * n_batches), optimizer, max_iter=max_iter)
     assert steps == flushed
 
@@ -1066,6 +1068,39 @@ def test_no_epoch_leaves_subnormal_weights_or_moments(optimizer, dtype):
     assert len(seen) >= 60
     assert not any(seen)
     assert not subnormal(result.theta).any()
+
+
+@pytest.mark.parametrize("lambd", [1.0, 10.0])
+def test_steps_of_dead_weights_meet_hardly_any_subnormal_numbers(lambd, monkeypatch):
+    """The digits have pixels that are always blank, whose weights only decay."""
+    X, y = load_digits(return_X_y=True)
+    met = []
+
+    class Counted(optimizers.Adam):
+        def step(self, learning_rate):
+            super().step(learning_rate)
+            with np.errstate(all="ignore"):
+                squares = np.square(self.gradient)
+            numbers = self.theta, self.gradient, squares, *self.moments
+            met.append(sum(int(subnormal(each).sum()) for each in numbers))
+
+        def __init__(self, constants, theta, gradient):
+            super().__init__(constants, theta, gradient)
+            self.theta, self.gradient = theta, gradient
+
+    monkeypatch.setitem(optimizers.OPTIMIZERS, "adam", Counted)
+    RegularizedMLPClassifier(
+        (30,),
+        lambd=lambd,
+        standardize=False,
+        early_stopping=False,
+        batch_size=128,
+        max_iter=100,
+        random_state=0,
+    ).fit((X / 16).astype(np.float32), y)
+    assert len(met) > 1000
+    # Flushed when they are subnormal, some hundreds of ten thousand a step are.
+    assert max(np.mean(tenth) for tenth in np.array_split(met, 10)) < 24
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -1421,11 +1456,12 @@ def test_the_count_to_the_next_flushing_goes_on_in_a_smaller_stack(
     falling = [float(50 - k) for k in range(40)]
     losses = [[max(loss, 53.0 - leaves_at) for loss in falling], falling]
     rates = []
-    monkeypatch.setattr(
-        _descent,
-        "flush_subnormals",
-        lambda *vectors: flushed.append((len(rates), vectors[0].ndim)),
-    )
+    for name in ("flush_decayed", "flush_subnormals"):
+        monkeypatch.setattr(
+            _descent,
+            name,
+            lambda *vectors: flushed.append((len(rates), vectors[0].ndim)),
+        )
     first, second = ScriptedStack(losses), ScriptedStack(losses[1:])
     second.n_calls = leaves_at
     descent = begun_together(
