@@ -2093,7 +2093,8 @@ BAD = {
         ((1.0, -1.0), r"In lambds: lambd=-1.0: .* at least 0"),
         ((1.0, np.nan), r"In lambds: lambd=nan: .* finite"),
         ((1.0, np.inf), r"In lambds: lambd=inf: .* finite"),
-        ((1.0, "2"), r"In lambds: lambd='2'"),
+        ((1.0, "2"), r"In lambds: lambd='2': each value is the strength"),
+        ((1.0, "auto"), r"In lambds: lambd='auto': each value is the strength"),
         (
             (1.0, (1.0, 2.0)),
             r"In lambds: lambd=\(1.0, 2.0\) has 2 values, .* 3 weight matrices",

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_moons
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
@@ -332,7 +334,10 @@ def test_what_was_chosen_is_not_warned_of():
     """With 1 it was no better, so that "lower lambd" is no advice."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, 20)), rng.integers(2, size=400)
-    assert RegularizedMLPClassifier(random_state=0).fit(X, y).lambd_ == 10.0
+    with warnings.catch_warnings():
+        # Elsewhere the tests ignore it.
+        warnings.simplefilter("error", RegularizationWarning)
+        assert RegularizedMLPClassifier(random_state=0).fit(X, y).lambd_ == 10.0
     with pytest.warns(RegularizationWarning, match=r"lambd=10\.0"):
         RegularizedMLPClassifier(lambd=10.0, random_state=0).fit(X, y)
 
@@ -444,6 +449,13 @@ def test_the_trial_has_converged_if_the_first_has(max_iter, converged):
     with no_convergence_warning():
         found = steady(max_iter=max_iter).fit(*churn())
     assert (found.lambd_, found.converged_) == (10.0, converged)
+
+
+def test_what_is_said_of_l_bfgs_is_what_ended_the_first():
+    """The trial ends after as many iterations, whatever it has come to."""
+    model = classifier(**LBFGS, max_fun=20, n_validation_splits=1, tol=0.0)
+    with pytest.warns(ConvergenceWarning, match="EVALUATIONS EXCEEDS LIMIT"):
+        assert model.fit(*churn(300, seed=0)).lambd_ == 10.0
 
 
 @pytest.mark.parametrize("n_calls", [1, 5])
