@@ -15,6 +15,7 @@ from skreg._plots.grid import RegularizationGridDisplay
 from skreg._plots.weights import WeightDistributionDisplay
 from skreg._tabular.pipeline import tabular_pipeline
 from skreg._training.advice import FitAdviceWarning, RegularizationWarning
+from skreg._training.compiling import compile_kernels
 
 __all__ = [
     "FitAdviceWarning",
@@ -26,6 +27,7 @@ __all__ = [
     "RegularizedMLPEnsemble",
     "WeightDistributionDisplay",
     "__version__",
+    "compile_kernels",
     "show_versions",
     "tabular_pipeline",
 ]

@@ -48,7 +48,13 @@ from skreg._network.activations import ACTIVATIONS
 from skreg._network.calls import run
 from skreg._network.dropout import documents_masks
 from skreg._network.loss import cross_entropy_of_probabilities
-from skreg._network.propagation import Hidden, Workspace, backward, forward
+from skreg._network.propagation import (
+    Hidden,
+    Workspace,
+    backward,
+    bias_gradient,
+    forward,
+)
 from skreg._network.theta import Layer
 
 __all__ = [
@@ -478,6 +484,7 @@ def _backward(
     sums = [Layer(np.empty_like(W), np.empty_like(b)) for W, b in layers]
     gradients = {f"dZ{n_layers}": workspace.dZ}
     with np.errstate(over="ignore", invalid="ignore"):
+        run(bias_gradient(workspace.dZ, sums[-1].b, workspace))
         run(backward(inputs, layers, sums, _RELU, workspace))
         for i in range(n_layers, 0, -1):
             gradients[f"dW{i}"] = (sums[i - 1].W + lambd * layers[i - 1].W) / m

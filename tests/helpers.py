@@ -6,13 +6,16 @@ import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 import skreg
 from skreg import RegularizedMLPClassifier
+from skreg._network import kernels
 from skreg._network.optimizers import Constants
+from skreg._training import compiling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,6 +61,16 @@ def make_data(kind="binary", n=40, n_features=4, seed=0, noise=0.5):
 def constants(**given):
     """Those of an optimiser that takes no others: any other is None."""
     return Constants(**{**dict.fromkeys(Constants._fields), **given})
+
+
+@contextmanager
+def using(setting):
+    """A context with this setting of the compiled kernels."""
+    with (
+        patch.object(kernels, "setting", lambda: setting),
+        patch.object(compiling, "setting", lambda: setting),
+    ):
+        yield
 
 
 def run_python(*args, folder=ROOT):

@@ -22,6 +22,7 @@ OPTIONAL = {
     "distributed",
     "imblearn",
     "matplotlib",
+    "numba",
     "onnx",
     "onnxruntime",
     "optuna",

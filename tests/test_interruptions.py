@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reliability
-from helpers import assert_same
+from helpers import assert_same, using
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from lines import raised_at_line
 from sklearn.base import clone
@@ -397,6 +397,8 @@ class Tells(io.StringIO):
                 time.sleep(0.01)
 
 
+# Kernels would be for a fit of so many epochs, and not for as many as it comes to.
+@using("numpy")
 @linux
 @pytest.mark.parametrize(
     ("solver", "wait"),

@@ -29,6 +29,7 @@ OPTIONAL = {
     "distributed",
     "imblearn",
     "matplotlib",
+    "numba",
     "onnx",
     "onnxruntime",
     "optuna",
@@ -252,10 +253,12 @@ def printed_by(code):
 def test_import_brings_and_needs_no_optional_library():
     # scikit-learn may import some of them itself: those are not ours to answer for.
     code = f"""
-import sys, joblib, scipy, sklearn
+import os, sys, joblib, scipy, sklearn
 
 before = set(sys.modules)
 import skreg
+# Otherwise show_versions tries whether numba works.
+os.environ["SKREG_KERNELS"] = "numpy"
 skreg.show_versions()
 print("brought:", *({OPTIONAL} & (set(sys.modules) - before)))
 
@@ -315,6 +318,7 @@ def test_show_versions(project, tmp_path, monkeypatch, capsys):
     versions = shown(printed)
     assert versions.pop("skreg") == skreg.__version__
     assert versions.pop("skops") == "9.8.7"
+    assert versions.pop("kernels").startswith("numba ")
     assert set(versions.values()) == {"None"}
     extras = project["optional-dependencies"]
     used = {

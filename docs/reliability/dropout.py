@@ -86,7 +86,11 @@ class Recorded(NamedTuple):
 def recording(*, activations: bool = False) -> Iterator[Recorded]:
     """Copy what is drawn in the meantime."""
     seen = Recorded([], [], [])
-    draw, drop, forward = Masks.__call__, InputMasks.__call__, objective.forward
+    draw, drop, forward = (
+        Masks.__call__,
+        InputMasks.__call__,
+        objective.forward_to_logits,
+    )
 
     def drawn(self: Masks, D: np.ndarray) -> None:
         draw(self, D)
@@ -118,7 +122,9 @@ def recording(*, activations: bool = False) -> Iterator[Recorded]:
     with (
         patch.object(Masks, "__call__", drawn),
         patch.object(InputMasks, "__call__", dropped),
-        patch.object(objective, "forward", forward_noted if activations else forward),
+        patch.object(
+            objective, "forward_to_logits", forward_noted if activations else forward
+        ),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import sklearn
 
+from skreg._training.compiling import kernels_in_use
+
 __version__ = "0.1.0.dev0"
 
 Class = TypeVar("Class", bound=type)
@@ -65,6 +67,7 @@ OPTIONAL = [
     "dask",
     "distributed",
     "matplotlib",
+    "numba",
     "onnx",
     "onnxruntime",
     "pandas",
@@ -79,9 +82,10 @@ def show_versions() -> None:
     """Print the versions of skreg and its libraries, for a report of a bug.
 
     The optional libraries come first, with None for those that are not installed;
-    they are not imported. What follows is ``sklearn.show_versions``: Python, the
-    platform, the libraries that are always needed, and the thread pools of BLAS and
-    OpenMP.
+    they are not imported, but for numba. The line ``kernels`` says what computes long
+    fits, numba or numpy, and perhaps why. What follows is ``sklearn.show_versions``:
+    Python, the platform, the libraries that are always needed, and the thread pools of
+    BLAS and OpenMP.
 
     Examples
     --------
@@ -100,6 +104,7 @@ def show_versions() -> None:
     print(f"{'skreg':>13}: {__version__}")
     for name in OPTIONAL:
         print(f"{name:>13}: {_installed(name)}")
+    print(f"{'kernels':>13}: {kernels_in_use()}")
     sklearn.show_versions()
 
 

@@ -14,12 +14,14 @@ from scipy.special import expit
 
 from skreg._network import Array
 from skreg._network.calls import Calls
+from skreg._network.kernels import IDENTITY, LOGISTIC, RELU, TANH
 
 
 class Activation(NamedTuple):
     """``scale_free``: g'(Z) is the same from G times any number above zero, as from A.
 
-    Dropout may then write A over G. ``onnx_operator`` is the ONNX operator that is g,
+    Dropout may then write A over G. ``number`` is what the kernels call it, and
+    ``onnx_operator`` is the ONNX operator that is g,
     for ``skreg.onnx``; None if there is none.
     """
 
@@ -27,6 +29,7 @@ class Activation(NamedTuple):
     derivative: Callable[[Array, Array, Array], Calls]
     scale_free: bool
     onnx_operator: str | None
+    number: int | None = None
 
 
 def _identity(Z: Array, out: Array, zeros: Array) -> Calls:
@@ -72,8 +75,8 @@ def _relu_derivative(G: Array, out: Array, zeros: Array) -> Calls:
 
 ActivationName = Literal["identity", "logistic", "tanh", "relu"]
 ACTIVATIONS: dict[ActivationName, Activation] = {
-    "identity": Activation(_identity, _identity_derivative, True, "Identity"),
-    "logistic": Activation(_logistic, _logistic_derivative, False, "Sigmoid"),
-    "tanh": Activation(_tanh, _tanh_derivative, False, "Tanh"),
-    "relu": Activation(_relu, _relu_derivative, True, "Relu"),
+    "identity": Activation(_identity, _identity_derivative, True, "Identity", IDENTITY),
+    "logistic": Activation(_logistic, _logistic_derivative, False, "Sigmoid", LOGISTIC),
+    "tanh": Activation(_tanh, _tanh_derivative, False, "Tanh", TANH),
+    "relu": Activation(_relu, _relu_derivative, True, "Relu", RELU),
 }

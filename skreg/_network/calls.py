@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from skreg._network import Array
+from skreg._network import Array, kernels
+from skreg._network.kernels import Kernel
 
 Call = tuple[Any, ...]
 Calls = Iterable[Call]
@@ -20,6 +21,14 @@ Plan = list[Callable[[], Any]]
 # Elementwise work on θ goes by blocks of this many parameters: few enough for the
 # cache, enough that the calls cost little beside the work.
 BLOCK = 2**15
+
+
+def either(kernel: Kernel | None, lines: Calls, *arguments: Any) -> Calls:
+    """The kernel's one call where it is in use and takes these, otherwise the lines."""
+    call = None
+    if kernel is not None and (kernels.setting() == "numba" or kernels.pays.get()):
+        call = kernels.compiled_call(kernel, arguments)
+    return lines if call is None else [call]
 
 
 def run(calls: Calls) -> None:

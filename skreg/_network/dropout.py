@@ -23,7 +23,7 @@ class _Integers:
         words = np.empty(-(-n_integers // 4), dtype=np.uint64)
         self._words = np.split(words, range(_BLOCK, words.size, _BLOCK))
         self._integers = words.view(np.uint16)[:n_integers].reshape(shape[-2:])
-        self.kept = np.empty(shape, dtype=bool)
+        self.kept = by_units(shape, bool)
 
     def draw(self, bit_generator: np.random.BitGenerator, last_kept: Array) -> Array:
         """New integers: which are at most ``last_kept``."""
@@ -32,13 +32,22 @@ class _Integers:
         return np.less_equal(self._integers, last_kept, out=self.kept)
 
 
+def by_units(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Room for masks (..., units, m): those of a layer are one piece of memory."""
+    if len(shape) < 3:
+        return np.empty(shape, dtype)
+    *axes, units, m = shape
+    return np.moveaxis(np.empty((units, *axes, m), dtype), 0, -2)
+
+
 class Masks:
     """Draws the masks of all hidden layers of a batch, one below the other.
 
     A unit is kept where its random 16-bit integer is below ``round(65536 keep_prob)``
     (never zero), and D is the inverse of that exact keep fraction, so that its
     expected value is exactly one. One integer is drawn for each unit and sample,
-    whatever ``keep_prob`` is, and shared by the leading axes of D.
+    whatever ``keep_prob`` is, and shared by the leading axes of D. Networks of a stack
+    with the same ``keep_prob`` share a mask.
 
     Parameters
     ----------
@@ -46,6 +55,12 @@ class Masks:
         ``keep_prob`` of each hidden layer.
     units : sequence of int
         The units of each hidden layer.
+
+    Attributes
+    ----------
+    which : ndarray of shape (n_networks,) or None
+        Where ``keep_probs`` has one leading axis, the number of the mask of each
+        network: D has one for each distinct row.
     """
 
     def __init__(
@@ -56,14 +71,10 @@ class Masks:
         dtype: DTypeLike,
     ) -> None:
         kept = np.atleast_1d(_kept(keep_probs))
-        # Networks of a stack with the same keep_prob have the same masks: made once,
-        # they are copied to each.
-        self._which: Array | None = None
+        self.which: Array | None = None
         if kept.ndim == 2:
-            distinct, which = np.unique(kept, axis=0, return_inverse=True)
-            if len(distinct) < len(kept):
-                kept, self._which = distinct, which.ravel()
-        self._n_made = len(kept)
+            kept, which = np.unique(kept, axis=0, return_inverse=True)
+            self.which = which.ravel()
         if (kept == kept.flat[0]).all():
             # One number for all: numpy goes through D in one piece, not row by row.
             kept = kept.flat[0]
@@ -75,23 +86,14 @@ class Masks:
         self.bit_generator = bit_generator
         self._last_kept = np.asarray(kept - 1, dtype=np.uint16)
         self._scale = np.asarray(65536 / kept, dtype=dtype)
-        self._buffers: dict[tuple[int, ...], tuple[_Integers, Array | None]] = {}
+        self._buffers: dict[tuple[int, ...], _Integers] = {}
 
     def __call__(self, D: Array) -> None:
         """Fill D of shape (..., n_units, n_samples) with new masks."""
         if D.shape not in self._buffers:
-            self._buffers[D.shape] = self._new_buffers(D)
-        integers, made = self._buffers[D.shape]
-        kept = integers.draw(self.bit_generator, self._last_kept)
-        np.multiply(kept, self._scale, out=D if made is None else made)
-        if made is not None and self._which is not None:
-            np.take(made, self._which, axis=0, out=D, mode="clip")
-
-    def _new_buffers(self, D: Array) -> tuple[_Integers, Array | None]:
-        if self._which is None:
-            return _Integers(D.shape), None
-        shape = self._n_made, *D.shape[1:]
-        return _Integers(shape), np.empty(shape, dtype=D.dtype)
+            self._buffers[D.shape] = _Integers(D.shape)
+        kept = self._buffers[D.shape].draw(self.bit_generator, self._last_kept)
+        np.multiply(kept, self._scale, out=D)
 
 
 class InputMasks:
@@ -178,6 +180,10 @@ class _ByBlocks(Generic[_Drawn]):
 
 class BlockMasks(_ByBlocks[Masks]):
     """The masks of hidden units, block by block."""
+
+    @property
+    def which(self) -> Array | None:
+        return self._masks.which
 
     def __call__(self, D: Array) -> None:
         """Fill D of shape (..., n_units, n_samples)."""

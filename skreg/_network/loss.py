@@ -12,6 +12,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
 from skreg._network import Array
 from skreg._network.calls import Calls, numbers
+from skreg._network.kernels import Kernel, sigmoid_loss, softmax_loss
 
 
 class Output(NamedTuple):
@@ -21,7 +22,8 @@ class Output(NamedTuple):
     cross-entropy of each sample into ``out`` of shape (..., n_samples). ``scratch`` has
     Z's shape, and Z is overwritten. ``probabilities`` and ``log_probabilities`` have
     one row for each class or label, ``decisions`` the class codes (n_samples,) or the
-    label indicators (n_labels, n_samples).
+    label indicators (n_labels, n_samples). The ``kernel`` stands for the bias, the
+    losses, and their way to db.
     """
 
     activation: str
@@ -29,6 +31,7 @@ class Output(NamedTuple):
     probabilities: Callable[[Array], Array]
     log_probabilities: Callable[[Array], Array]
     decisions: Callable[[Array], Array]
+    kernel: Kernel | None = None
 
 
 def _sigmoid_losses(Z: Array, Y: Array, dZ: Array, scratch: Array, out: Array) -> Calls:
@@ -84,6 +87,7 @@ def _finite_log_softmax(Z: Array) -> Array:
 OUTPUTS = {
     "binary": Output(
         activation="logistic",
+        kernel=sigmoid_loss,
         losses=_sigmoid_losses,
         probabilities=lambda Z: expit(both := _both_signs(Z), out=both),
         log_probabilities=lambda Z: log_expit(_both_signs(Z)),
@@ -91,6 +95,7 @@ OUTPUTS = {
     ),
     "multilabel": Output(
         activation="logistic",
+        kernel=sigmoid_loss,
         losses=_sigmoid_losses,
         probabilities=expit,
         log_probabilities=log_expit,
@@ -98,6 +103,7 @@ OUTPUTS = {
     ),
     "multiclass": Output(
         activation="softmax",
+        kernel=softmax_loss,
         losses=_softmax_losses,
         probabilities=lambda Z: softmax(Z, axis=-2),
         log_probabilities=_finite_log_softmax,

@@ -7,9 +7,26 @@ import numpy as np
 
 from skreg._network import Array
 from skreg._network.activations import Activation
-from skreg._network.calls import Calls, Plan, blocks_with_scratch, plan, run, run_plan
+from skreg._network.calls import (
+    Calls,
+    Plan,
+    blocks_with_scratch,
+    either,
+    plan,
+    run,
+    run_plan,
+)
+from skreg._network.dropout import by_units
+from skreg._network.kernels import penalise
 from skreg._network.loss import Output
-from skreg._network.propagation import Workspace, backward, forward, training_workspace
+from skreg._network.propagation import (
+    Workspace,
+    backward,
+    bias_gradient,
+    forward,
+    forward_to_logits,
+    training_workspace,
+)
 from skreg._network.theta import Layer, Layout
 
 
@@ -53,7 +70,8 @@ class Objective:
         ``lambd`` over the total training weight, of all layers or of each.
     fill_masks : callable or None
         ``fill_masks(D)`` draws D1, D2, … into D of shape (..., n_hidden_units, m);
-        None for no dropout.
+        None for no dropout. If it has a ``which``, D has as many masks as that has
+        numbers, which say whose is which.
     drop_inputs : callable or None
         ``drop_inputs(X)`` gives X with a part of its values dropped; None for none.
     """
@@ -78,8 +96,8 @@ class Objective:
         self.drop_inputs = drop_inputs
         self.layers = layout.layers(theta)
         self._gradients = layout.layers(self.gradient)
-        of_weights = layout.for_each_weight(np.asarray(decay, dtype=theta.dtype))
-        n_weights = layout.n_weights
+        decay = np.asarray(decay, dtype=theta.dtype)
+        of_weights, n_weights = layout.for_each_weight(decay), layout.n_weights
         penalised = theta[..., :n_weights], self.gradient[..., :n_weights], of_weights
         if theta.ndim > 1:
             # The biases of a network lie between its weights and the next one's. They
@@ -87,14 +105,20 @@ class Objective:
             of_all = np.zeros_like(theta)
             of_all[..., :n_weights] = of_weights
             penalised = theta, self.gradient, of_all
-        decayed = blocks_with_scratch(*penalised) if of_weights.any() else []
-        # W · decay · W of each block.
-        self._penalties = [np.empty(theta.shape[:-1]) for _ in decayed]
-        self._penalty_plan = plan(
+        decayed = blocks_with_scratch(*penalised) if decay.any() else []
+        # W · decay · W of each block, or of all in the first.
+        self._penalties = [np.zeros(theta.shape[:-1]) for _ in decayed]
+        lines: Calls = (
             call
             for block, penalty in zip(decayed, self._penalties, strict=True)
             for call in _penalty(block, penalty)
         )
+        if decayed:
+            by_layer = np.zeros((*theta.shape[:-1], len(layout.sizes)), theta.dtype)
+            by_layer += decay
+            ends, out = np.cumsum(layout.sizes), self._penalties[0]
+            lines = either(penalise, lines, theta, self.gradient, by_layer, ends, out)
+        self._penalty_plan = plan(lines)
         # The gradient of a chunk after the first, where a batch has several.
         self._part: Array | None = None
         self._buffers: dict[tuple[int, bool], _Buffers] = {}
@@ -121,6 +145,7 @@ class Objective:
         loss: Any = 0.0
         for batch in chunks:
             buffers = self._buffers_for(batch.X.shape[-1], dropout=False)
+            run(forward(batch.X, self.layers, self.activation, buffers.workspace))
             run(self._losses(batch, buffers))
             loss = loss + buffers.loss
         return loss
@@ -154,17 +179,28 @@ class Objective:
         self, batch: Batch, gradients: tuple[Layer, ...], buffers: _Buffers
     ) -> Calls:
         """Forward with new masks, and back."""
-        workspace, dZ = buffers.workspace, buffers.workspace.dZ
-        if self.fill_masks is not None and buffers.masks is not None:
-            yield self.fill_masks, buffers.masks
+        X, Y, share, _ = batch
+        workspace, masks, _, _, loss = buffers
+        Z, dZ, b, db = workspace.Z, workspace.dZ, self.layers[-1].b, gradients[-1].b
+        if self.fill_masks is not None and masks is not None:
+            yield self.fill_masks, masks
+        yield from forward_to_logits(X, self.layers, self.activation, workspace)
+        lines = self._loss_and_errors(batch, buffers, db)
+        yield from either(self.output.kernel, lines, Z, b, Y, share, dZ, db, loss)
+        yield from backward(X, self.layers, gradients, self.activation, workspace)
+
+    def _loss_and_errors(self, batch: Batch, buffers: _Buffers, db: Array) -> Calls:
+        """Σ share · CE, dZ = share (A - Y) and db of the last layer."""
+        Z, dZ = buffers.workspace.Z, buffers.workspace.dZ
+        yield np.add, Z, self.layers[-1].b, Z
         yield from self._losses(batch, buffers)
         yield np.multiply, dZ, batch.share[..., np.newaxis, :], dZ
-        yield from backward(batch.X, self.layers, gradients, self.activation, workspace)
+        yield from bias_gradient(dZ, db, buffers.workspace)
 
     def _losses(self, batch: Batch, buffers: _Buffers) -> Calls:
+        """Σ share · CE and A - Y, from the logits."""
         workspace, _, scratch, losses, loss = buffers
         Z, dZ = workspace.Z, workspace.dZ
-        yield from forward(batch.X, self.layers, self.activation, workspace)
         yield from self.output.losses(Z, batch.Y, dZ, scratch, losses)
         yield np.vecdot, losses, batch.share, loss
 
@@ -175,10 +211,11 @@ class Objective:
         if buffers is None:
             layout, dtype = self.layout, self.theta.dtype
             axes = self.theta.shape[:-1]
-            masks = None
+            masks, which = None, getattr(self.fill_masks, "which", None)
             if dropout:
-                n_units = sum(layout.hidden_units)
-                masks = np.empty((*axes, n_units, n_samples), dtype=dtype)
+                made = axes if which is None else (max(which) + 1,)
+                shape = *made, sum(layout.hidden_units), n_samples
+                masks = by_units(shape, dtype)
             workspace = training_workspace(
                 layout,
                 self.activation,
@@ -186,6 +223,7 @@ class Objective:
                 dtype,
                 axes=axes,
                 masks=masks,
+                which=which,
             )
             buffers = _Buffers(
                 workspace,

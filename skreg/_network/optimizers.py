@@ -11,15 +11,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from skreg._network import Array
+from skreg._network import Array, kernels
 from skreg._network.calls import (
     Calls,
     blocks,
     blocks_with_scratch,
+    either,
     numbers,
     plan,
     run_plan,
 )
+from skreg._network.kernels import Kernel
 from skreg._network.theta import Layer
 
 
@@ -48,13 +50,17 @@ class Optimizer:
         self.moments = np.zeros((n_moments, *theta.shape), theta.dtype)
         self._rate = _rate_of_each(theta)
         self.numbers = numbers(theta, *constants)
-        self._plan = plan(
+        lines = (
             call
             for block in blocks_with_scratch(theta, gradient, *self.moments)
             for call in self._update(*block)
         )
+        vectors = theta, gradient, *self.moments, self._rate
+        self._plan = plan(either(self._kernel, lines, *vectors, np.array(self.numbers)))
 
     _update: Callable[..., Calls]
+    # What stands for the calls of all blocks, if anything does.
+    _kernel: Kernel | None = None
 
     def step(self, learning_rate: float | Array) -> None:
         """Move θ once along the gradient that is in its vector now.
@@ -86,15 +92,17 @@ class SGD(Optimizer):
     The rules of ``MLPClassifier``. With ``momentum=0`` it is θ -= η g.
     """
 
+    _kernel = staticmethod(kernels.sgd)
+
     def __init__(self, constants: Constants, theta: Array, gradient: Array) -> None:
         self.momentum = constants.momentum
         self.nesterov = constants.nesterovs_momentum
-        super().__init__(theta, gradient, 1, self.momentum)
+        super().__init__(theta, gradient, 1, self.momentum, self.nesterov)
 
     def _update(
         self, theta: Array, gradient: Array, velocity: Array, scaled: Array
     ) -> Calls:
-        (momentum,) = self.numbers
+        momentum, _ = self.numbers
         yield np.multiply, gradient, self._rate, scaled
         if self.momentum == 0:
             yield np.subtract, theta, scaled, theta
@@ -116,6 +124,8 @@ class Adam(Optimizer):
     ``MLPClassifier``. The moments are kept without their factors 1 - β, which the
     step puts back: two passes fewer over θ.
     """
+
+    _kernel = staticmethod(kernels.adam)
 
     def __init__(self, constants: Constants, theta: Array, gradient: Array) -> None:
         self.beta_1, self.beta_2 = constants.beta_1, constants.beta_2
@@ -172,7 +182,7 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Constants, Array, Array], Optimizer]] 
 
 def _rate_of_each(theta: Array) -> Array:
     """Room for the learning rate of each network of a stack, or of one alone."""
-    return np.zeros((*theta.shape[:-1], 1) if theta.ndim > 1 else (), theta.dtype)
+    return np.zeros((*theta.shape[:-1], 1), theta.dtype)
 
 
 def learning_rate_at(

@@ -5,7 +5,9 @@ Leading axes are a stack of networks that go through ``forward`` and ``backward`
 together; ``by_chunks`` and ``input_gradients`` are for one network.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +16,8 @@ from scipy.sparse import issparse
 
 from skreg._network import Array
 from skreg._network.activations import Activation
-from skreg._network.calls import Calls, run
+from skreg._network.calls import Calls, either, run
+from skreg._network.kernels import activate, go_back
 from skreg._network.theta import Layer, Layout
 
 # A batch is cut into chunks of rows whose buffers stay under this size.
@@ -37,7 +40,8 @@ class Hidden(NamedTuple):
     None), and may be where the activation is scale-free. ``slope`` is g'(Z). Z, G and
     slope may be one array, and so may dA and dZ: each is used for the last time in
     the line that writes the next. ``zeros`` (n_h, m) is for the activation and has no
-    leading axes.
+    leading axes. Where networks of a stack share masks, ``which`` has the number of
+    that of each in D; without it D broadcasts.
     """
 
     Z: Array
@@ -48,6 +52,32 @@ class Hidden(NamedTuple):
     slope: Array
     dZ: Array
     zeros: Array
+    which: Array | None = None
+
+    def masked(self, A: Array, out: Array) -> Calls:
+        """A * D, for each network with its mask."""
+        if self.D is not None and self.which is None:
+            yield np.multiply, A, self.D, out
+        elif self.D is not None and self.which is not None:
+            for mask, group in groupby(
+                range(len(A)), key=self.which.tolist().__getitem__
+            ):
+                first, *rest = group
+                of = slice(first, first + len(rest) + 1)
+                yield np.multiply, A[of], self.D[mask], out[of]
+
+    def masks(self) -> tuple[Array, Array]:
+        """D and ``which`` as the kernels take them."""
+        n_networks = math.prod(self.Z.shape[:-2])
+        D, which = self.D, self.which
+        if D is None:
+            D = np.empty((0, 0, 0), self.Z.dtype)
+        elif D.ndim == 2:
+            D = D[:, np.newaxis]
+        elif D.ndim == 3:
+            D = D.swapaxes(0, 1)
+            which = np.arange(n_networks) if which is None else which
+        return D, np.zeros(n_networks, int) if which is None else which
 
 
 class Workspace(NamedTuple):
@@ -72,11 +102,12 @@ def forward_workspace(
     *,
     axes: tuple[int, ...] = (),
     masks: Array | None = None,
+    which: Array | None = None,
 ) -> Workspace:
     """The smallest workspace for a forward pass: there is no room to go back.
 
     ``masks`` of shape (..., n_hidden_units, m) holds D1, D2, … one below the other;
-    None is for no dropout.
+    None is for no dropout. ``which`` is that of :class:`Hidden`.
     """
 
     def empty(n_units: int) -> Array:
@@ -90,7 +121,8 @@ def forward_workspace(
         if masks is not None:
             D = masks[..., start : start + n_units, :]
             A = G if activation.scale_free else empty(n_units)
-        hidden.append(Hidden(G, G, D, A, dA=G, slope=G, dZ=G, zeros=zeros[:n_units]))
+        layer = Hidden(G, G, D, A, dA=G, slope=G, dZ=G, zeros=zeros[:n_units])
+        hidden.append(layer._replace(which=which))
         start += n_units
     Z = empty(layout.units[-1])
     matmul = np.matmul if axes else np.dot
@@ -105,13 +137,14 @@ def training_workspace(
     *,
     axes: tuple[int, ...] = (),
     masks: Array | None = None,
+    which: Array | None = None,
 ) -> Workspace:
     """The smallest workspace to go forward and back.
 
     Z, G and slope share memory, and so do dA and dZ.
     """
     workspace = forward_workspace(
-        layout, activation, n_samples, dtype, axes=axes, masks=masks
+        layout, activation, n_samples, dtype, axes=axes, masks=masks, which=which
     )
     hidden = []
     for layer in workspace.hidden:
@@ -126,17 +159,31 @@ def forward(
     X: Array, layers: Sequence[Layer], activation: Activation, workspace: Workspace
 ) -> Calls:
     """Z1 = W1 X + b1, A1 = g(Z1) * D1, …; the last is ``workspace.Z``, the logits."""
+    yield from forward_to_logits(X, layers, activation, workspace)
+    yield np.add, workspace.Z, layers[-1].b, workspace.Z
+
+
+def forward_to_logits(
+    X: Array, layers: Sequence[Layer], activation: Activation, workspace: Workspace
+) -> Calls:
+    """As ``forward``, but for the bias of the logits."""
     A, matmul = X, _sparse_matmul if issparse(X) else workspace.matmul
     for (W, b), layer in zip(layers, workspace.hidden, strict=False):
         yield matmul, W, A, layer.Z
-        yield np.add, layer.Z, b, layer.Z
-        yield from activation.apply(layer.Z, layer.G, layer.zeros)
-        if layer.D is not None:
-            yield np.multiply, layer.G, layer.D, layer.A
+        lines = _activation(b, layer, activation)
+        if layer.A is layer.Z and activation.scale_free:
+            arguments = layer.Z, b, *layer.masks(), activation.number
+            lines = either(activate, lines, *arguments)
+        yield from lines
         A, matmul = layer.A, workspace.matmul
-    W, b = layers[-1]
-    yield matmul, W, A, workspace.Z
-    yield np.add, workspace.Z, b, workspace.Z
+    yield matmul, layers[-1].W, A, workspace.Z
+
+
+def _activation(b: Array, layer: Hidden, activation: Activation) -> Calls:
+    """A = g(Z + b) * D."""
+    yield np.add, layer.Z, b, layer.Z
+    yield from activation.apply(layer.Z, layer.G, layer.zeros)
+    yield from layer.masked(layer.G, layer.A)
 
 
 def backward(
@@ -146,30 +193,47 @@ def backward(
     activation: Activation,
     workspace: Workspace,
 ) -> Calls:
-    """dW = dZ Aᵀ, db = Σ dZ, dA = Wᵀ dZ * D, dZ = dA * g'(Z), from the last layer down.
+    """dW = dZ Aᵀ, dA = Wᵀ dZ * D, dZ = dA * g'(Z), db = Σ dZ, from the last layer down.
 
-    Starts from ``workspace.dZ`` and writes ``gradients``. The share of each sample
-    in the mean (1/m) comes in with that first dZ. dW is written as dWᵀ = A dZᵀ, as it
-    lies in memory.
+    Starts from ``workspace.dZ``, which comes with the db of the last layer, and writes
+    the other ``gradients``. The share of each sample in the mean (1/m) comes in with
+    that first dZ. dW is written as dWᵀ = A dZᵀ, as it lies in memory.
     """
     dZ, matmul = workspace.dZ, workspace.matmul
-    for (W, _), (dW, db), layer in zip(
-        layers[:0:-1], gradients[:0:-1], workspace.hidden[::-1], strict=True
+    for (W, _), (dW, _), (_, db), layer in zip(
+        layers[:0:-1],
+        gradients[:0:-1],
+        gradients[-2::-1],
+        workspace.hidden[::-1],
+        strict=True,
     ):
         yield matmul, layer.A, dZ.mT, dW.mT
-        yield matmul, dZ, workspace.ones, db
         # Below one unit it is an outer product, several times as fast elementwise.
         outer_or_matmul = np.multiply if W.shape[-2] == 1 else matmul
         yield outer_or_matmul, W.mT, dZ, layer.dA
-        if layer.D is not None:
-            yield np.multiply, layer.dA, layer.D, layer.dA
-        yield from activation.derivative(layer.G, layer.slope, layer.zeros)
-        yield np.multiply, layer.dA, layer.slope, layer.dZ
+        lines = _way_back(db, layer, activation, workspace)
+        if layer.dZ is layer.dA and layer.slope is layer.G:
+            arguments = layer.dA, layer.G, *layer.masks(), db, activation.number
+            lines = either(go_back, lines, *arguments)
+        yield from lines
         dZ = layer.dZ
-    dW, db = gradients[0]
     matmul_X = _sparse_matmul_transposed if issparse(X) else matmul
-    yield matmul_X, X, dZ.mT, dW.mT
-    yield matmul, dZ, workspace.ones, db
+    yield matmul_X, X, dZ.mT, gradients[0].W.mT
+
+
+def _way_back(
+    db: Array, layer: Hidden, activation: Activation, workspace: Workspace
+) -> Calls:
+    """dZ = dA * D * g'(Z), db = Σ dZ."""
+    yield from layer.masked(layer.dA, layer.dA)
+    yield from activation.derivative(layer.G, layer.slope, layer.zeros)
+    yield np.multiply, layer.dA, layer.slope, layer.dZ
+    yield from bias_gradient(layer.dZ, db, workspace)
+
+
+def bias_gradient(dZ: Array, db: Array, workspace: Workspace) -> Calls:
+    """db = Σ dZ, over the samples."""
+    yield workspace.matmul, dZ, workspace.ones, db
 
 
 def input_gradients(

@@ -11,6 +11,7 @@ import numpy as np
 
 from skreg._training import early_stopping
 from skreg._training.callbacks import Epochs, Progress, Task
+from skreg._training.compiling import kernels_for
 from skreg._training.descent import Descent, Result, Run, Solver, Stack
 from skreg._training.diagnosis import failure_of, mark_outweighed
 from skreg._training.early_stopping import Agreed, Plateau
@@ -77,7 +78,7 @@ def train(
     again = early_stopping.trains_again(problems, problem)
     plateaus = early_stopping.plateaus_of(problems[0], course.schedule)
     length = early_stopping.length_of(problem.settings, plateaus[0])
-    with threads_for(problem.largest_product):
+    with threads_for(problem.largest_product), kernels_for(problem.seconds):
         splits = [
             _start(each, course, plateaus, before, incremental=incremental)
             for each in problems

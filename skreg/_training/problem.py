@@ -36,6 +36,9 @@ from skreg._training.settings import (
 # has many columns, and each costs as much as the first.
 _SPLIT_WEIGHTS = 2**18
 
+# What a step takes for itself, and for each weight and row (docs/benchmarks.md).
+_SECONDS_OF_STEP, _SECONDS_OF_MULTIPLICATION = 4e-5, 1e-10
+
 
 class Before(NamedTuple):
     """The model that a training goes on from: its weights, and what a solver left.
@@ -74,6 +77,7 @@ class Problem:
     streams: Streams
     training: Rows
     networks: Sequence[int]
+    max_iter: int
     scaling: Scaling | None = None
     validation: Rows | None = None
     # The estimator whose parameters are those of all, but for lambd and keep_prob.
@@ -84,6 +88,8 @@ class Problem:
     chunk_rows: int = field(init=False)
     # The multiplications of the largest product that this process makes.
     largest_product: int = field(init=False)
+    # About how long all epochs take.
+    seconds: float = field(init=False)
 
     @classmethod
     def of(
@@ -130,6 +136,7 @@ class Problem:
             streams,
             training,
             numbers,
+            1 if incremental else members[0].max_iter,
             scaling,
         )
 
@@ -138,12 +145,16 @@ class Problem:
         batch, chunk = rows_of_batch(settings, rows.n_rows), chunk_rows(layout, rows.X)
         # The products with a sparse X are scipy's, which has no threads for them.
         largest = max(layout.sizes[int(issparse(rows.X)) :])
+        epoch = _SECONDS_OF_STEP * math.ceil(rows.n_rows / batch)
+        weights = len(self.members) * layout.n_weights
+        epoch += _SECONDS_OF_MULTIPLICATION * rows.n_rows * weights
         vars(self).update(
             settings=settings,
             is_stack=self.lambds.ndim > 1,
             batch_rows=batch,
             chunk_rows=chunk,
             largest_product=min(batch, chunk) * largest,
+            seconds=self.max_iter * epoch,
         )
 
     def some(self, numbers: Sequence[int]) -> Self:

@@ -50,7 +50,7 @@ def test_value_and_derivative_are_those_of_the_formulas(name, dtype):
 def test_the_derivative_is_that_of_the_value(name, Z, signs):
     """Off ReLU's kink: no |Z| is below 0.01."""
     Z = signs * Z
-    apply, derivative, _, _ = ACTIVATIONS[name]
+    apply, derivative, *_ = ACTIVATIONS[name]
     G, slope, above, below = (np.empty_like(Z) for _ in range(4))
     run(apply(Z, G, np.zeros_like(G)))
     run(derivative(G, slope, np.zeros_like(G)))
@@ -63,7 +63,7 @@ def test_the_derivative_is_that_of_the_value(name, Z, signs):
 @both_dtypes
 @every_activation
 def test_input_and_output_may_be_one_array(name, dtype):
-    apply, derivative, _, _ = ACTIVATIONS[name]
+    apply, derivative, *_ = ACTIVATIONS[name]
     values = Z.astype(dtype).reshape(2, 2, 14)
     G, slope, in_place = np.empty_like(values), np.empty_like(values), values.copy()
     run(apply(values, G, np.zeros_like(G)))
@@ -78,7 +78,7 @@ def test_input_and_output_may_be_one_array(name, dtype):
 def test_relu_at_zero(dtype):
     """Both zeros give 0, with the slope 0."""
     values = np.array([0.0, -0.0], dtype=dtype)
-    apply, derivative, _, _ = ACTIVATIONS["relu"]
+    apply, derivative, *_ = ACTIVATIONS["relu"]
     G, slope = np.empty_like(values), np.empty_like(values)
     run(apply(values, G, np.zeros_like(G)))
     run(derivative(G, slope, np.zeros_like(G)))
@@ -98,7 +98,7 @@ def test_a_value_that_is_not_a_number_is_not_hidden(name):
 @pytest.mark.parametrize("scale", [1.25, 1000.0])
 def test_what_scale_free_says(name, scale):
     """Whether the derivative can be told from A, which is G times the mask."""
-    apply, derivative, scale_free, _ = ACTIVATIONS[name]
+    apply, derivative, scale_free, *_ = ACTIVATIONS[name]
     values = np.linspace(-3, 3, 13)
     G, slope, from_A = (np.empty_like(values) for _ in range(3))
     run(apply(values, G, np.zeros_like(G)))

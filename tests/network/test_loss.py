@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skreg._network.calls import run
+from skreg._network.kernels import compiled as compiled_for
 from skreg._network.loss import OUTPUTS, cross_entropy_of_probabilities
 
 # (z, log1p(exp(z)), 1 / (1 + exp(-z)))
@@ -96,8 +97,13 @@ def tolerances(dtype, ulps=8):
     return {"rtol": ulps * np.finfo(dtype).eps, "atol": 2 * np.finfo(dtype).tiny}
 
 
-def evaluate(kind, Z, Y):
+either = pytest.mark.parametrize("compiled", [False, True])
+
+
+def evaluate(kind, Z, Y, *, compiled=False):
     """The losses and dZ. All else that `losses` writes starts as NaN."""
+    if compiled:
+        return by_kernel(OUTPUTS[kind].kernel, Z, Y)
     Z = Z.copy()
     dZ, scratch = np.full_like(Z, np.nan), np.full_like(Z, np.nan)
     out = np.full((*Z.shape[:-2], Z.shape[-1]), np.nan, dtype=Z.dtype)
@@ -108,6 +114,18 @@ def evaluate(kind, Z, Y):
     assert np.isfinite(dZ).all()
     assert out.dtype == dZ.dtype == targets.dtype
     return out, dZ
+
+
+def by_kernel(kernel, Z, Y):
+    """What the kernel that stands for the lines writes; each sample is a network."""
+    logits = Z.T[..., np.newaxis].copy()
+    b, share = np.zeros_like(logits), np.ones((1, 1), Z.dtype)
+    dZ, db = np.full_like(logits, np.nan), np.full_like(logits, np.nan)
+    out = np.full(len(logits), np.nan)
+    targets = np.array(Y.T[..., np.newaxis], Z.dtype)
+    compiled_for(Z.dtype.name)[kernel](logits, b, targets, share, dZ, db, out)
+    assert_array_equal(db, dZ)
+    return out.astype(Z.dtype), dZ[..., 0].T
 
 
 def test_the_activation_of_the_last_layer():
@@ -123,12 +141,13 @@ def test_the_activation_of_the_last_layer():
 
 
 @both_dtypes
+@either
 @pytest.mark.parametrize("kind", ["binary", "multilabel"])
 @pytest.mark.parametrize("y", [0, 1])
-def test_sigmoid_losses_at_extreme_logits(kind, y, dtype):
+def test_sigmoid_losses_at_extreme_logits(kind, y, compiled, dtype):
     """To a relative precision, however small: -log sigmoid(z) = softplus(-z)."""
     Z = LOGITS[np.newaxis].astype(dtype)
-    losses, dZ = evaluate(kind, Z, np.full(Z.shape, y))
+    losses, dZ = evaluate(kind, Z, np.full(Z.shape, y), compiled=compiled)
     assert_allclose(losses, SOFTPLUS[::-1] if y else SOFTPLUS, **tolerances(dtype))
     # A - Y has the precision of A, whose nearest neighbours are eps apart at 1.
     expected = -SIGMOID[::-1] if y else SIGMOID
@@ -150,14 +169,15 @@ def test_binary_probabilities_at_extreme_logits(dtype):
 
 
 @both_dtypes
-def test_multilabel_losses_and_probabilities_at_extreme_logits(dtype):
+@either
+def test_multilabel_losses_and_probabilities_at_extreme_logits(compiled, dtype):
     """The loss of a sample is the sum over its labels."""
     Z = np.stack([LOGITS, np.roll(LOGITS, 3), LOGITS[::-1]]).astype(dtype)
     softplus = np.stack([SOFTPLUS, np.roll(SOFTPLUS, 3), SOFTPLUS[::-1]])
     minus = np.stack([SOFTPLUS[::-1], np.roll(SOFTPLUS[::-1], 3), SOFTPLUS])
     sigmoid = np.stack([SIGMOID, np.roll(SIGMOID, 3), SIGMOID[::-1]])
     Y = np.random.default_rng(0).integers(2, size=Z.shape)
-    losses, dZ = evaluate("multilabel", Z, Y)
+    losses, dZ = evaluate("multilabel", Z, Y, compiled=compiled)
     expected = np.where(Y, minus, softplus).sum(axis=0)
     assert_allclose(losses, expected, **tolerances(dtype))
     assert_allclose(dZ, sigmoid - Y, rtol=0, atol=2 * np.finfo(dtype).eps)
@@ -184,13 +204,14 @@ def test_every_label_of_every_sample_counts(shape):
 
 
 @both_dtypes
+@either
 @pytest.mark.parametrize("k", [0, 1, 2])
-def test_softmax_losses_at_extreme_logits(k, dtype):
+def test_softmax_losses_at_extreme_logits(k, compiled, dtype):
     Z = CLASS_LOGITS.astype(dtype)
     Y = np.zeros(Z.shape)
     Y[k] = 1
     eps = np.finfo(dtype).eps
-    losses, dZ = evaluate("multiclass", Z, Y)
+    losses, dZ = evaluate("multiclass", Z, Y, compiled=compiled)
     assert_allclose(losses, MINUS_LOG_P[k], rtol=8 * eps, atol=2 * eps)
     assert_allclose(dZ, P - Y, rtol=0, atol=2 * eps)
 

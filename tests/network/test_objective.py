@@ -16,6 +16,7 @@ from gradcheck import (
     objective_of,
     relative_error,
 )
+from helpers import using
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -302,6 +303,7 @@ def test_a_stack_without_decay_has_no_penalty():
 
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+@using("numpy")
 def test_the_decay_of_one_network_has_no_biases_and_that_of_a_stack_no_gaps(lead):
     """The same numbers either way: it is what makes each of them quick."""
     problem = random_problem(dropout=False)

@@ -20,6 +20,7 @@ from skreg._network.propagation import (
     LogitsError,
     Workspace,
     backward,
+    bias_gradient,
     by_chunks,
     chunk_rows,
     forward,
@@ -85,8 +86,14 @@ def run(problem, workspace):
     Z = workspace.Z.copy()
     workspace.dZ[...] = dZ_of_the_logits(problem) / problem.total_weight
     gradients = layout.layers(gradient)
-    run_calls(backward(problem.X, layers, gradients, activation, workspace))
+    go_back(problem.X, layers, gradients, activation, workspace)
     return Z, gradient
+
+
+def go_back(X, layers, gradients, activation, workspace):
+    """From ``workspace.dZ``, which a loss would write with its db."""
+    run_calls(bias_gradient(workspace.dZ, gradients[-1].b, workspace))
+    run_calls(backward(X, layers, gradients, activation, workspace))
 
 
 def workspaces_for(problem):
@@ -172,7 +179,7 @@ def test_a_stack_of_networks_equals_single_ones(activation, dropout, lean, own_r
     logits = workspace.Z.copy()
     dZ = np.random.default_rng(0).normal(size=logits.shape)
     workspace.dZ[...] = dZ
-    run_calls(backward(X, layers, gradients, g, workspace))
+    go_back(X, layers, gradients, g, workspace)
     assert logits.shape == (3, 1, 9)
     for s, single in enumerate(singles):
         own_X = X[s] if own_rows else X
@@ -182,7 +189,7 @@ def test_a_stack_of_networks_equals_single_ones(activation, dropout, lean, own_r
         assert_allclose(logits[s], alone.Z, rtol=1e-12, atol=1e-15)
         alone.dZ[...] = dZ[s]
         own_gradients = layout.layers(own_gradient)
-        run_calls(backward(own_X, own_layers, own_gradients, g, alone))
+        go_back(own_X, own_layers, own_gradients, g, alone)
         assert_allclose(gradient[s], own_gradient, rtol=1e-11, atol=1e-14)
 
 
@@ -205,7 +212,7 @@ def test_a_sparse_table_gives_what_the_dense_one_does(n_columns, activation):
         run_calls(forward(table, layers, g, workspace))
         Z = workspace.Z.copy()
         workspace.dZ[...] = dZ
-        run_calls(backward(table, layers, layout.layers(gradient), g, workspace))
+        go_back(table, layers, layout.layers(gradient), g, workspace)
         found.append((Z, gradient))
     for sparse_result, dense_result in zip(*found, strict=True):
         assert_allclose(sparse_result, dense_result, rtol=1e-12, atol=1e-14)
@@ -363,7 +370,7 @@ def test_below_one_unit_the_outer_product_is_made_elementwise(n_outputs):
     work = training_workspace(layout, relu, 5, float)
     calls = backward(np.ones((3, 5)), layers, gradients, relu, work)
     functions = [function for function, *_ in calls]
-    assert functions[2] is (np.multiply if n_outputs == 1 else np.dot)
+    assert functions[1] is (np.multiply if n_outputs == 1 else np.dot)
 
 
 @pytest.mark.parametrize(

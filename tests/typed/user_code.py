@@ -226,6 +226,7 @@ def warned(X: Array, y: Array) -> None:
 def report() -> None:
     print(f"skreg {skreg.__version__}")
     skreg.show_versions()
+    skreg.compile_kernels()
 
 
 def main() -> None:

@@ -1,0 +1,265 @@
+"""Several lines of the formulas as one pass over their arrays, compiled by numba.
+
+A kernel stands for the calls that ``either`` gets with it: it writes the same, but for
+rounding. Its arrays have the leading axis of a stack; a D without values drops none.
+"""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from skreg._network import Array
+
+Kernel = Callable[..., None]
+
+# The numbers of the activations, in the order of ``ACTIVATIONS``.
+IDENTITY, LOGISTIC, TANH, RELU = range(4)
+
+# Rows of θ whose squares are added up in its own dtype.
+_BLOCK = 2**12
+
+
+def activate(Z: Array, b: Array, D: Array, which: Array, activation: int) -> None:
+    """A = g(Z + b) * D over Z, where g is RELU or the identity.
+
+    D is (n_h, n_masks, m); ``which`` has the number of each network's mask.
+    """
+    zero, is_masked = Z.dtype.type(0), D.size > 0
+    for s in range(Z.shape[0]):
+        for i in range(Z.shape[1]):
+            bias, A = b[s, i, 0], Z[s, i]
+            mask = D[i, which[s]] if is_masked else A
+            for j in range(Z.shape[2]):
+                z = A[j] + bias
+                if activation == RELU:
+                    # NaN is not below zero, and stays.
+                    z = zero if z <= zero else z
+                A[j] = z * mask[j] if is_masked else z
+
+
+def go_back(
+    dA: Array, G: Array, D: Array, which: Array, db: Array, activation: int
+) -> None:
+    """dZ = dA * D * g'(Z) over dA, and db = Σ dZ."""
+    number = G.dtype.type
+    zero, half, one, is_masked = number(0), number(0.5), number(1), D.size > 0
+    for s in range(G.shape[0]):
+        for i in range(G.shape[1]):
+            A, dZ = G[s, i], dA[s, i]
+            mask = D[i, which[s]] if is_masked else A
+            total = zero
+            for j in range(G.shape[2]):
+                g, d = A[j], dZ[j]
+                if is_masked:
+                    d *= mask[j]
+                if activation == RELU:
+                    d = d if g > zero else zero
+                elif activation == TANH:
+                    d *= one - g * g
+                elif activation == LOGISTIC:
+                    d *= half * half - (g - half) * (g - half)
+                dZ[j] = d
+                total += d
+            db[s, i, 0] = total
+
+
+def sigmoid_loss(
+    Z: Array, b: Array, Y: Array, share: Array, dZ: Array, db: Array, loss: Array
+) -> None:
+    """Σ share · CE of Z + b, dZ = share (sigmoid - Y), db = Σ dZ, for Y of 0 and 1."""
+    zero, one = Z.dtype.type(0), Z.dtype.type(1)
+    for s in range(Z.shape[0]):
+        # That of the stack, or the one that all networks have.
+        y_of, share_of = Y[s % len(Y)], share[s % len(share)]
+        cost = 0.0
+        for i in range(Z.shape[1]):
+            total = 0.0
+            for j in range(Z.shape[2]):
+                z, y = Z[s, i, j] + b[s, i, 0], y_of[i, j]
+                e = math.exp(-abs(z))
+                a = one / (one + e)
+                d = ((a if z >= zero else e * a) - y) * share_of[j]
+                dZ[s, i, j] = d
+                total += d
+                cost += (max((one - y - y) * z, zero) + math.log1p(e)) * share_of[j]
+            db[s, i, 0] = total
+        loss[s] = cost
+
+
+def softmax_loss(
+    Z: Array, b: Array, Y: Array, share: Array, dZ: Array, db: Array, loss: Array
+) -> None:
+    """Σ share · CE of Z + b over Z, dZ = share (softmax - Y), db = Σ dZ."""
+    number = Z.dtype.type
+    for s in range(Z.shape[0]):
+        y_of, share_of = Y[s % len(Y)], share[s % len(share)]
+        cost = 0.0
+        for j in range(Z.shape[2]):
+            top = number(-np.inf)
+            for i in range(Z.shape[1]):
+                Z[s, i, j] += b[s, i, 0]
+                top = max(top, Z[s, i, j])
+            mass = target_logit = number(0)
+            for i in range(Z.shape[1]):
+                z = Z[s, i, j] - top
+                dZ[s, i, j] = math.exp(z)
+                mass += dZ[s, i, j]
+                target_logit += y_of[i, j] * z
+            for i in range(Z.shape[1]):
+                dZ[s, i, j] = (dZ[s, i, j] / mass - y_of[i, j]) * share_of[j]
+            cost += (math.log(mass) - target_logit) * share_of[j]
+        for i in range(Z.shape[1]):
+            total = number(0)
+            for j in range(Z.shape[2]):
+                total += dZ[s, i, j]
+            db[s, i, 0] = total
+        loss[s] = cost
+
+
+def penalise(theta: Array, g: Array, decay: Array, ends: Array, out: Array) -> None:
+    """dW += decay W of each layer; the sum of W · decay W goes to ``out``."""
+    for s in range(theta.shape[0]):
+        whole, start = 0.0, 0
+        for layer in range(len(ends)):
+            factor = decay[s, layer]
+            while start < ends[layer]:
+                stop = min(start + _BLOCK, ends[layer])
+                W, dW = theta[s, start:stop], g[s, start:stop]
+                total = theta.dtype.type(0)
+                for i in range(len(W)):
+                    decayed = factor * W[i]
+                    dW[i] += decayed
+                    total += decayed * W[i]
+                whole += total
+                start = stop
+        out[s] = whole
+
+
+def sgd(theta: Array, g: Array, v: Array, rate: Array, numbers: Array) -> None:
+    """A step of :class:`SGD`; the numbers are its momentum, and 1 for Nesterov's."""
+    momentum, nesterov = numbers[0], numbers[1] != 0
+    for s in range(theta.shape[0]):
+        eta = rate[s, 0]
+        for i in range(theta.shape[1]):
+            step = eta * g[s, i]
+            if momentum == 0:
+                theta[s, i] -= step
+            else:
+                v[s, i] = momentum * v[s, i] - step
+                theta[s, i] += momentum * v[s, i] - step if nesterov else v[s, i]
+
+
+def adam(
+    theta: Array, g: Array, m: Array, v: Array, rate: Array, numbers: Array
+) -> None:
+    """A step of :class:`Adam`; the numbers are β1, β2 and ε."""
+    beta_1, beta_2, epsilon = numbers[0], numbers[1], numbers[2]
+    for s in range(theta.shape[0]):
+        eta = rate[s, 0]
+        for i in range(theta.shape[1]):
+            gradient = g[s, i]
+            first = beta_1 * m[s, i] + gradient
+            second = beta_2 * v[s, i] + gradient * gradient
+            m[s, i], v[s, i] = first, second
+            theta[s, i] -= eta * first / (math.sqrt(second) + epsilon)
+
+
+# What each takes: T is the dtype of θ; ::1 says that the last axis has no gaps.
+_STACK, _COLUMN, _VECTORS = "T[:,:,::1]", "T[:,:,:]", "T[:,::1]"
+_LOSS = _STACK, _COLUMN, "T[:,:,:]", _VECTORS, _STACK, _COLUMN, "f8[::1]"
+KERNELS: dict[Kernel, tuple[str, ...]] = {
+    activate: (_STACK, _COLUMN, _STACK, "i8[::1]", "i8"),
+    go_back: (_STACK, _STACK, _STACK, "i8[::1]", _COLUMN, "i8"),
+    sigmoid_loss: _LOSS,
+    softmax_loss: _LOSS,
+    penalise: (_VECTORS, _VECTORS, _VECTORS, "i8[::1]", "f8[::1]"),
+    sgd: (*[_VECTORS] * 4, "T[::1]"),
+    adam: (*[_VECTORS] * 5, "T[::1]"),
+}
+
+# 'auto' is for fits that are long enough, 'numba' for all, 'numpy' for none. The
+# processes that this one starts read it too.
+VARIABLE = "SKREG_KERNELS"
+_SETTINGS = "auto", "numba", "numpy"
+
+# Sums in another order, products added in one step; NaN and infinity stay.
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+}
+
+# Whether 'auto' means numba, in this context.
+pays: ContextVar[bool] = ContextVar("pays", default=False)
+
+
+@cache
+def setting() -> str:
+    """What the environment variable says, read once."""
+    found = os.environ.get(VARIABLE) or "auto"
+    if found not in _SETTINGS:
+        raise ValueError(
+            f"The environment variable {VARIABLE} is {found!r}. Set it to one of "
+            f"{_SETTINGS}, or unset it."
+        )
+    return found
+
+
+@cache
+def compiled(dtype: str) -> dict[Kernel, Kernel]:
+    """Each kernel, compiled for this dtype of θ."""
+    found = {}
+    try:
+        from numba import njit
+
+        for kernel, signature in KERNELS.items():
+            of_dtype = [each.replace("T", dtype) for each in signature]
+            found[kernel] = njit(**_OPTIONS)(kernel)
+            found[kernel].compile(f"void({', '.join(of_dtype)})")
+            # What comes later is to fit, not to be compiled for.
+            found[kernel].disable_compile()
+    except ImportError as error:
+        raise ImportError(
+            f'the kernels need numba ({error}): pip install "skreg[fast]"'
+        ) from error
+    except Exception as error:
+        raise RuntimeError(f"numba cannot compile the kernels: {error}") from error
+    return found
+
+
+@cache
+def compiled_or_not(dtype: str) -> tuple[dict[Kernel, Kernel], str]:
+    """None where they cannot be compiled, and the first line that says why."""
+    try:
+        return compiled(dtype), ""
+    except (ImportError, RuntimeError) as error:
+        return {}, str(error).partition("\n")[0]
+
+
+def compiled_call(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The kernel and its arguments, or None where it does not take these."""
+    dtype = arguments[0].dtype
+    if dtype not in (np.float32, np.float64):
+        return None
+    found, _ = compiled_or_not(dtype.name)
+    ready = []
+    for argument, kind in zip(arguments, KERNELS[kernel], strict=True):
+        array = argument
+        if "[" in kind:
+            n_axes = kind.count(",") + 1
+            array = argument[np.newaxis] if argument.ndim == n_axes - 1 else argument
+            if (
+                array.ndim != n_axes
+                or array.dtype != kind.partition("[")[0].replace("T", dtype.name)
+                or not array.flags.writeable
+                or ("::1" in kind and not array.flags.c_contiguous)
+            ):
+                return None
+        ready.append(array)
+    return (found[kernel], *ready) if found else None

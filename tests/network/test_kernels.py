@@ -1,0 +1,337 @@
+"""Each kernel beside the lines of numpy that it stands for."""
+
+import builtins
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import constants, using
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import ACTIVATIONS as NAMES
+
+from skreg import RegularizedMLPClassifier, compile_kernels
+from skreg._network import kernels
+from skreg._network.activations import ACTIVATIONS
+from skreg._network.calls import either, run
+from skreg._network.dropout import Masks
+from skreg._network.kernels import KERNELS
+from skreg._network.loss import OUTPUTS
+from skreg._network.objective import Batch, Objective
+from skreg._network.optimizers import OPTIMIZERS
+from skreg._network.theta import Layout
+from skreg._training import compiling
+from skreg._training.compiling import kernels_for, kernels_in_use
+
+
+@pytest.fixture
+def anew():
+    """Nothing is known of numba before and after."""
+    known = kernels.compiled, kernels.compiled_or_not, kernels.setting
+    before = os.environ.get(kernels.VARIABLE)
+    for function in known:
+        function.cache_clear()
+    yield
+    os.environ.pop(kernels.VARIABLE, None)
+    if before is not None:
+        os.environ[kernels.VARIABLE] = before
+    for function in known:
+        function.cache_clear()
+
+
+def names_of(planned):
+    return {getattr(call.func, "__name__", "") for call in planned}
+
+
+# Against the lines -------------------------------------------------------------------
+
+
+class Case:
+    """A step of a network or a stack of random settings."""
+
+    def __init__(self, data):
+        draw = data.draw
+        self.dtype = draw(st.sampled_from([np.float32, np.float64]))
+        self.activation = draw(st.sampled_from(NAMES))
+        self.kind = draw(st.sampled_from(sorted(OUTPUTS)))
+        self.axes = draw(st.sampled_from([(), (1,), (4,)]))
+        n_outputs = 1 if self.kind == "binary" else draw(st.integers(2, 4))
+        hidden = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+        self.layout = Layout((draw(st.integers(1, 7)), *hidden, n_outputs))
+        self.m = draw(st.integers(1, 40))
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+        keep = st.sampled_from([0.3, 0.5, 0.8, 1.0])
+        shape = (*self.axes, len(hidden))
+        self.keep_probs = np.reshape(
+            draw(st.lists(keep, min_size=int(np.prod(shape)), max_size=64))[
+                : int(np.prod(shape))
+            ],
+            shape,
+        )
+        self.drops = draw(st.booleans())
+        self.decay = self.rng.uniform(0, 2, (*self.axes, len(hidden) + 1))
+        self.decay *= draw(st.sampled_from([0, 1]))
+        self.solver = draw(st.sampled_from(["adam", "sgd"]))
+        self.momentum = draw(st.sampled_from([0.0, 0.9]))
+        self.nesterov = draw(st.booleans())
+        self.theta = self.rng.normal(size=(*self.axes, self.layout.n_parameters))
+        self.X = self.rng.normal(size=(self.layout.units[0], self.m))
+        self.Y = self.rng.integers(2, size=(n_outputs, self.m))
+        if self.kind == "multiclass":
+            self.Y = np.eye(n_outputs)[self.rng.integers(n_outputs, size=self.m)].T
+        self.share = self.rng.uniform(0, 2, self.m) / self.m
+        # The rows of one batch among those gathered for several.
+        self.has_gaps = draw(st.booleans())
+
+    def __repr__(self):
+        return str(vars(self))
+
+    def steps(self, n_steps=3):
+        """J, the gradient, θ and the moments after some steps, and what was called."""
+        theta, masks = self.theta.astype(self.dtype), None
+        if self.drops:
+            bits = np.random.SFC64(0)
+            units = self.layout.hidden_units
+            masks = Masks(self.keep_probs, units, bits, self.dtype)
+        objective = Objective(
+            self.layout,
+            ACTIVATIONS[self.activation],
+            OUTPUTS[self.kind],
+            theta,
+            decay=self.decay,
+            fill_masks=masks,
+        )
+        settings = constants(
+            momentum=self.momentum,
+            nesterovs_momentum=self.nesterov,
+            beta_1=0.9,
+            beta_2=0.999,
+            # Where it is small, a gradient of rounding errors makes a whole step.
+            epsilon=0.1,
+        )
+        optimizer = OPTIMIZERS[self.solver](settings, theta, objective.gradient)
+        Y = self.Y.astype(self.dtype)
+        if self.has_gaps:
+            Y = np.concatenate([Y, Y], axis=1)[:, : self.m]
+        X, share = self.X.astype(self.dtype), self.share.astype(self.dtype)
+        batch = Batch(X, Y, share, steady=True)
+        J = []
+        for _ in range(n_steps):
+            J.append(objective([batch]))
+            optimizer.step(0.01)
+        ((_, planned, _),) = objective._plans.values()
+        calls = names_of([*planned, *objective._penalty_plan, *optimizer._plan])
+        return np.array(J), objective.gradient, theta, optimizer.moments, calls
+
+
+@given(st.data())
+def test_some_steps_are_those_of_the_lines(data):
+    case = Case(data)
+    with using("numpy"):
+        *expected, lines = case.steps()
+    with using("numba"):
+        *found, calls = case.steps()
+    wanted = {
+        "softmax_loss" if case.kind == "multiclass" else "sigmoid_loss",
+        "go_back",
+        case.solver,
+    }
+    if case.activation in ("relu", "identity"):
+        wanted.add("activate")
+    if case.decay.any():
+        wanted.add("penalise")
+    assert wanted <= calls
+    assert not {kernel.__name__ for kernel in KERNELS} & lines
+    tolerance = 1e3 * np.finfo(case.dtype).eps
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        atol = tolerance * max(1, np.abs(other).max())
+        assert_allclose(one, other, rtol=tolerance, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("masked", [False, True])
+def test_activations_of_numbers_are_those_of_the_lines_to_the_bit(masked, dtype):
+    """A sum, a choice and a product are rounded alike: predictions do not change."""
+    rng = np.random.default_rng(0)
+    Z, b = rng.normal(size=(2, 5, 33)).astype(dtype), rng.normal(size=(2, 5, 1))
+    D = np.empty((0, 0, 0), dtype)
+    if masked:
+        D = (rng.random((5, 2, 33)) < 0.5).astype(dtype) / dtype(0.3)
+    b, which = b.astype(dtype), np.array([1, 0])
+    for name in ("relu", "identity"):
+        activation, A = ACTIVATIONS[name], Z + b
+        run(activation.apply(A, A, np.zeros_like(A)))
+        if masked:
+            A *= D.swapaxes(0, 1)[which]
+        found = Z.copy()
+        compiled_of(dtype)[kernels.activate](found, b, D, which, activation.number)
+        assert_array_equal(found, A)
+
+
+def compiled_of(dtype):
+    return kernels.compiled(np.dtype(dtype).name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_no_number_is_not_hidden(dtype):
+    """A network that diverged must show it in its loss."""
+    compiled, none = compiled_of(dtype), np.empty((0, 0, 0), dtype)
+    which, b = np.zeros(1, int), np.zeros((1, 1, 1), dtype)
+    for number in range(4):
+        A = np.array([[[np.nan, 1.0]]], dtype)
+        if number in (kernels.IDENTITY, kernels.RELU):
+            compiled[kernels.activate](A, b, none, which, number)
+            assert np.isnan(A[0, 0]).tolist() == [True, False]
+        dA, db = np.array([[[1.0, np.nan]]], dtype), b.copy()
+        compiled[kernels.go_back](dA, np.ones_like(A), none, which, db, number)
+        assert np.isnan(db).all()
+    for Z in ([[np.nan], [1.0]], [[np.inf], [1.0]]):
+        Z = np.array([Z], dtype)
+        Y, share = np.array([[[0.0], [1.0]]], dtype), np.ones((1, 1), dtype)
+        b2, dZ, loss = np.zeros((1, 2, 1), dtype), np.empty_like(Z), np.zeros(1)
+        with np.errstate(all="ignore"):
+            for kernel in (kernels.softmax_loss, kernels.sigmoid_loss):
+                compiled[kernel](Z.copy(), b2, Y, share, dZ, b2.copy(), loss)
+                assert not np.isfinite(loss).all()
+
+
+# What is not covered -----------------------------------------------------------------
+
+
+def step_of(theta, gradient, first, second, rate, numbers):
+    """What is called for a step of Adam with these vectors."""
+
+    def lines():
+        yield ("lines",)
+
+    vectors = theta, gradient, first, second, rate, numbers
+    ((function, *_),) = either(kernels.adam, lines(), *vectors)
+    return function
+
+
+def vectors_of(dtype=np.float32, shape=(6,)):
+    return [*(np.ones(shape, dtype) for _ in range(4)), np.ones(1, dtype)]
+
+
+def test_what_a_kernel_does_not_take_falls_back_to_the_lines():
+    numbers = np.ones(3, np.float32)
+    with using("numba"):
+        assert step_of(*vectors_of(), numbers).__name__ == "adam"
+        assert step_of(*vectors_of(np.float64), np.ones(3)).__name__ == "adam"
+        gaps, locked, mixed, deep, half = (vectors_of() for _ in range(5))
+        gaps[1] = np.ones(12, np.float32)[::2]
+        locked[0].flags.writeable = False
+        mixed[2] = np.ones(6)
+        deep = vectors_of(shape=(2, 3, 6))
+        half = vectors_of(np.float16)
+        for vectors in (gaps, locked, mixed, deep, half):
+            assert step_of(*vectors, numbers.astype(vectors[0].dtype)) == "lines"
+    with using("numpy"):
+        assert step_of(*vectors_of(), numbers) == "lines"
+
+
+def test_kernels_are_for_fits_that_are_long_enough():
+    numbers = np.ones(3, np.float32)
+
+    def name():
+        function = step_of(*vectors_of(), numbers)
+        return function if function == "lines" else function.__name__
+
+    with using("auto"):
+        assert name() == "lines"
+        with kernels_for(compiling.LONG_ENOUGH):
+            assert name() == "adam"
+            with kernels_for(compiling.LONG_ENOUGH - 1e-9):
+                assert name() == "lines"
+            assert name() == "adam"
+        assert name() == "lines"
+    with using("numpy"), kernels_for(1e9):
+        assert name() == "lines"
+    with using("numba"), kernels_for(0):
+        assert name() == "adam"
+
+
+def test_a_fit_is_the_same_after_one_that_was_long_enough(iris, monkeypatch):
+    """It does not depend on whether the kernels have been loaded in between."""
+    network = RegularizedMLPClassifier((10, 5), max_iter=20, random_state=0)
+    with using("auto"):
+        before = network.fit(*iris).coefs_
+        with monkeypatch.context() as patched:
+            patched.setattr(compiling, "LONG_ENOUGH", 0)
+            with_kernels = network.fit(*iris).coefs_
+        after = network.fit(*iris).coefs_
+    for first, second, third in zip(before, with_kernels, after, strict=True):
+        assert_array_equal(first, third)
+        assert_allclose(first, second, rtol=1e-6, atol=1e-9)
+    assert any((a != b).any() for a, b in zip(before, with_kernels, strict=True))
+
+
+# Where there are none ----------------------------------------------------------------
+
+
+@pytest.fixture
+def without_numba(anew, monkeypatch):
+    real = builtins.__import__
+
+    def fake(name, *args, **kwargs):
+        if name == "numba":
+            raise ImportError("Numba needs NumPy 1.0 or less")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", fake)
+
+
+def test_without_numba_the_lines_are_used(without_numba, iris):
+    os.environ[kernels.VARIABLE] = "numba"
+    RegularizedMLPClassifier((5,), max_iter=2, random_state=0).fit(*iris)
+    says = kernels_in_use()
+    assert says.startswith("numpy (the kernels need numba (Numba needs NumPy 1.0")
+    with pytest.raises(ImportError, match=r'pip install "skreg\[fast\]"'):
+        compile_kernels()
+
+
+def test_what_numba_cannot_compile_the_lines_do(anew, monkeypatch, iris):
+    """A processor that it does not know, a folder that it cannot write to."""
+    import numba
+
+    def njit(**options):
+        raise RuntimeError("cannot cache function 'adam':\nno locator available")
+
+    monkeypatch.setattr(numba, "njit", njit)
+    os.environ[kernels.VARIABLE] = "numba"
+    RegularizedMLPClassifier((5,), max_iter=2, random_state=0).fit(*iris)
+    cannot = "numba cannot compile the kernels: cannot cache function 'adam':"
+    assert kernels_in_use() == f"numpy ({cannot})"
+    with pytest.raises(RuntimeError, match="no locator"):
+        compile_kernels()
+    assert os.environ[kernels.VARIABLE] == "numba"
+
+
+@pytest.mark.parametrize("setting", ["numpy", "auto", ""])
+def test_what_is_in_use(anew, setting):
+    os.environ[kernels.VARIABLE] = setting
+    says = kernels_in_use()
+    assert says.startswith("numpy (SKREG" if setting == "numpy" else "numba 0.")
+    # As it says, from then on.
+    compile_kernels()
+    assert os.environ[kernels.VARIABLE] == "numba"
+    assert kernels_in_use().startswith("numba 0.")
+    assert step_of(*vectors_of(), np.ones(3, np.float32)).__name__ == "adam"
+
+
+def test_another_setting_is_an_error(anew, iris):
+    os.environ[kernels.VARIABLE] = "cuda"
+    with pytest.raises(ValueError, match=r"SKREG_KERNELS is 'cuda'\. Set it to one of"):
+        RegularizedMLPClassifier((5,), max_iter=2).fit(*iris)
+
+
+def test_importing_skreg_does_not_import_numba():
+    code = "import sys, skreg; print('numba' in sys.modules)"
+    run_of = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run_of.stdout.strip() == "False"
