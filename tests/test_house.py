@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from helpers import using
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "skreg"
@@ -214,6 +215,7 @@ def test_a_room_imports_only_rooms_on_floors_below_it():
     assert upwards == set()
 
 
+@using("numpy")
 def test_the_way_from_fit_to_the_product_is_short():
     path = ROOT / "docs" / "benchmarks" / "ladder.py"
     changes_of_file, frames = runpy.run_path(str(path))["ladder"]()

@@ -9,13 +9,16 @@ import os
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from skreg._network import Array
 
 Kernel = Callable[..., None]
+
+# The dtypes of θ that they are compiled for.
+FLOATS = {np.dtype(name): name for name in ("float32", "float64")}
 
 # The numbers of the activations, in the order of ``ACTIVATIONS``.
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
@@ -169,17 +172,34 @@ def adam(
             theta[s, i] -= eta * first / (math.sqrt(second) + epsilon)
 
 
+def flush(theta: Array, first: Array, last: Array, limits: Array) -> None:
+    """That of :class:`Optimizer`; NaN stays."""
+    of_weights, of_gradients, tiny = limits[0], limits[1], limits[2]
+    zero = theta.dtype.type(0)
+    for s in range(theta.shape[0]):
+        for i in range(theta.shape[1]):
+            W, m = abs(theta[s, i]), abs(first[s, i])
+            goes = of_weights > W and m < of_weights
+            if goes or tiny > W:
+                theta[s, i] = zero
+            if goes or m < of_gradients:
+                first[s, i] = zero
+            if abs(last[s, i]) < tiny:
+                last[s, i] = zero
+
+
 # What each takes: T is the dtype of θ; ::1 says that the last axis has no gaps.
 _STACK, _COLUMN, _VECTORS = "T[:,:,::1]", "T[:,:,:]", "T[:,::1]"
-_LOSS = _STACK, _COLUMN, "T[:,:,:]", _VECTORS, _STACK, _COLUMN, "f8[::1]"
+_LOSS = _STACK, _COLUMN, "T[:,:,:]", _VECTORS, _STACK, _COLUMN, "T[::1]"
 KERNELS: dict[Kernel, tuple[str, ...]] = {
     activate: (_STACK, _COLUMN, _STACK, "i8[::1]", "i8"),
     go_back: (_STACK, _STACK, _STACK, "i8[::1]", _COLUMN, "i8"),
     sigmoid_loss: _LOSS,
     softmax_loss: _LOSS,
-    penalise: (_VECTORS, _VECTORS, _VECTORS, "i8[::1]", "f8[::1]"),
+    penalise: (_VECTORS, _VECTORS, _VECTORS, "i8[::1]", "T[::1]"),
     sgd: (*[_VECTORS] * 4, "T[::1]"),
     adam: (*[_VECTORS] * 5, "T[::1]"),
+    flush: (*[_VECTORS] * 3, "T[::1]"),
 }
 
 # 'auto' is for fits that are long enough, 'numba' for all, 'numpy' for none. The
@@ -244,22 +264,44 @@ def compiled_or_not(dtype: str) -> tuple[dict[Kernel, Kernel], str]:
 
 def compiled_call(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...] | None:
     """The kernel and its arguments, or None where it does not take these."""
-    dtype = arguments[0].dtype
-    if dtype not in (np.float32, np.float64):
+    name = FLOATS.get(arguments[0].dtype)
+    if name is None:
         return None
-    found, _ = compiled_or_not(dtype.name)
     ready = []
-    for argument, kind in zip(arguments, KERNELS[kernel], strict=True):
-        array = argument
-        if "[" in kind:
-            n_axes = kind.count(",") + 1
-            array = argument[np.newaxis] if argument.ndim == n_axes - 1 else argument
-            if (
-                array.ndim != n_axes
-                or array.dtype != kind.partition("[")[0].replace("T", dtype.name)
-                or not array.flags.writeable
-                or ("::1" in kind and not array.flags.c_contiguous)
-            ):
-                return None
-        ready.append(array)
+    for argument, kind in zip(arguments, _kinds(kernel, name), strict=True):
+        ready.append(argument if kind is None else kind.taken(argument))
+        if ready[-1] is None:
+            return None
+    found, _ = compiled_or_not(name)
     return (found[kernel], *ready) if found else None
+
+
+class _Kind(NamedTuple):
+    """An array that a kernel takes."""
+
+    dtype: np.dtype[Any]
+    n_axes: int
+    has_no_gaps: bool
+
+    def taken(self, array: Array) -> Array | None:
+        """The array, with the axis of a stack if it has none; or None."""
+        if array.ndim == self.n_axes - 1:
+            array = array[np.newaxis]
+        fits = array.ndim == self.n_axes and array.dtype == self.dtype
+        gaps = self.has_no_gaps and not array.flags.c_contiguous
+        return array if fits and array.flags.writeable and not gaps else None
+
+
+@cache
+def _kinds(kernel: Kernel, name: str) -> list[_Kind | None]:
+    """What a kernel takes for this dtype of θ; None for a number."""
+    return [
+        _Kind(
+            np.dtype(kind.partition("[")[0].replace("T", name)),
+            kind.count(",") + 1,
+            "::1" in kind,
+        )
+        if "[" in kind
+        else None
+        for kind in KERNELS[kernel]
+    ]

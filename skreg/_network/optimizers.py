@@ -14,11 +14,12 @@ import numpy as np
 from skreg._network import Array, kernels
 from skreg._network.calls import (
     Calls,
-    blocks,
+    Plan,
     blocks_with_scratch,
     either,
     numbers,
     plan,
+    run,
     run_plan,
 )
 from skreg._network.kernels import Kernel
@@ -47,6 +48,8 @@ class Optimizer:
         self, theta: Array, gradient: Array, n_moments: int, *constants: float
     ) -> None:
         self.n_steps = 0
+        self._theta = theta
+        self._flush_plan: Plan | None = None
         self.moments = np.zeros((n_moments, *theta.shape), theta.dtype)
         self._rate = _rate_of_each(theta)
         self.numbers = numbers(theta, *constants)
@@ -70,6 +73,24 @@ class Optimizer:
         self.n_steps += 1
         self._rate[...] = self._rate_of_step(learning_rate)
         run_plan(self._plan)
+
+    def flush(self) -> None:
+        """Set to zero, in place, what is on its way to the subnormal numbers.
+
+        With L2, the weights of dead units decay without end. Adam sums the squares of
+        their gradients λ/m W, and those are subnormal long before W is. A weight goes
+        together with its first moment if both are below tiny^0.4 (2⁻⁵⁰ in float32), so
+        that small weights for columns of huge numbers stay; a first moment alone below
+        tiny^0.5.
+        """
+        if self._flush_plan is None:
+            theta, first, last = self._theta, self.moments[0], self.moments[-1]
+            tiny = float(np.finfo(theta.dtype).tiny)
+            limits = tiny**0.4, tiny**0.5, tiny
+            lines = _without_decayed(theta, first, last, limits)
+            vectors = theta, first, last, np.array(limits, theta.dtype)
+            self._flush_plan = plan(either(kernels.flush, lines, *vectors))
+        run_plan(self._flush_plan)
 
     def _rate_of_step(self, learning_rate: float | Array) -> float | Array:
         return learning_rate
@@ -215,30 +236,37 @@ def flush_subnormals(*vectors: Array) -> None:
     where arithmetic is many times slower.
     """
     for vector in vectors:
-        (tiny,) = numbers(vector, np.finfo(vector.dtype).tiny)
-        for (block,) in blocks(vector):
-            normal = np.abs(block) >= tiny
-            np.multiply(block, normal, out=block)
+        run(_without_subnormals(vector))
 
 
-def flush_decayed(theta: Array, moments: Array) -> None:
-    """Set to zero, in place, what is on its way to the subnormal numbers.
+def _without_subnormals(vector: Array) -> Calls:
+    (tiny,) = numbers(vector, np.finfo(vector.dtype).tiny)
+    for block, scratch in blocks_with_scratch(vector):
+        yield np.abs, block, scratch
+        yield np.greater_equal, scratch, tiny, scratch
+        yield np.multiply, block, scratch, block
 
-    With L2, the weights of dead units decay without end. Adam sums the squares of their
-    gradients λ/m W, and those are subnormal long before W is. A weight goes together
-    with its first moment if both are below tiny^0.4 (2⁻⁵⁰ in float32), so that small
-    weights for columns of huge numbers stay; a first moment alone below tiny^0.5.
-    """
-    tiny = float(np.finfo(theta.dtype).tiny)
-    of_weights, of_gradients = numbers(theta, tiny**0.4, tiny**0.5)
-    for weights, first in blocks(theta, moments[0]):
-        sizes = np.abs(first)
-        alive = sizes >= of_weights
-        alive |= np.abs(weights) >= of_weights
-        np.multiply(weights, alive, out=weights)
-        alive &= sizes >= of_gradients
-        np.multiply(first, alive, out=first)
-    flush_subnormals(theta, *moments[1:])
+
+def _without_decayed(
+    theta: Array, first: Array, last: Array, limits: tuple[float, ...]
+) -> Calls:
+    """What is on its way to the subnormal numbers, and those of θ and ``last``."""
+    of_weights, of_gradients, _ = numbers(theta, *limits)
+    of_blocks = blocks_with_scratch(theta, first)
+    spare = np.empty((2, *of_blocks[0][0].shape), theta.dtype)
+    for weights, moment, alive in of_blocks:
+        sizes, larger = spare[..., : weights.shape[-1]]
+        yield np.abs, moment, sizes
+        yield np.greater_equal, sizes, of_weights, alive
+        yield np.abs, weights, larger
+        yield np.greater_equal, larger, of_weights, larger
+        yield np.logical_or, alive, larger, alive
+        yield np.multiply, weights, alive, weights
+        yield np.greater_equal, sizes, of_gradients, sizes
+        yield np.multiply, alive, sizes, alive
+        yield np.multiply, moment, alive, moment
+    yield from _without_subnormals(theta)
+    yield from _without_subnormals(last)
 
 
 class Mean:

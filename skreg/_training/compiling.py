@@ -4,7 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from skreg._network.kernels import VARIABLE, compiled, compiled_or_not, pays, setting
+from skreg._network.kernels import (
+    FLOATS,
+    VARIABLE,
+    compiled,
+    compiled_or_not,
+    pays,
+    setting,
+)
 
 # numba and the kernels take half a second to load, and win about a third of the time.
 LONG_ENOUGH = 3.0
@@ -50,8 +57,8 @@ def compile_kernels() -> None:
     >>> import skreg
     >>> skreg.compile_kernels()  # doctest: +SKIP
     """
-    for dtype in ("float32", "float64"):
-        compiled(dtype)
+    for name in FLOATS.values():
+        compiled(name)
     os.environ[VARIABLE] = "numba"
     setting.cache_clear()
 

@@ -12,7 +12,6 @@ from skreg._network.objective import Batch, Objective
 from skreg._network.optimizers import (
     Mean,
     Optimizer,
-    flush_decayed,
     flush_subnormals,
     learning_rate_at,
 )
@@ -337,14 +336,13 @@ class Descent:
         axes = objective.theta.shape[:-1]
         rates: Any = [self._rate_of(run) for run in self._stacked]
         rates = np.reshape(rates, (*axes, 1)) if axes else rates[0]
-        # numpy's functions of one number take as long as a product of small matrices.
         all_of: Any = np.all if axes else bool
         number: Any = np.asarray if axes else float
         total: Any = 0.0
         lost: Any = None
         with np.errstate(all="ignore"):
             for n_rows, chunks in self.batches.epoch():
-                loss = number(objective(chunks))
+                loss = objective(chunks)
                 if self._ceiling is None:
                     ceiling = np.minimum(_EXPLOSION * (1 + abs(loss)), _LARGEST)
                     self._ceiling = number(ceiling)
@@ -357,9 +355,8 @@ class Descent:
                 if constrain is not None:
                     constrain()
                 total = total + n_rows * loss
-            vectors = objective.theta, optimizer.moments
             if optimizer.n_steps - self._flushed_at >= FLUSH_STEPS:
-                flush_decayed(*vectors)
+                optimizer.flush()
                 self._flushed_at = optimizer.n_steps
             # A number that is not finite shows in the sum, which is quicker to get. A
             # moment of Adam that is infinite freezes its weight.

@@ -192,7 +192,7 @@ def test_what_is_no_number_is_not_hidden(dtype):
     for Z in ([[np.nan], [1.0]], [[np.inf], [1.0]]):
         Z = np.array([Z], dtype)
         Y, share = np.array([[[0.0], [1.0]]], dtype), np.ones((1, 1), dtype)
-        b2, dZ, loss = np.zeros((1, 2, 1), dtype), np.empty_like(Z), np.zeros(1)
+        b2, dZ, loss = np.zeros((1, 2, 1), dtype), np.empty_like(Z), np.zeros(1, dtype)
         with np.errstate(all="ignore"):
             for kernel in (kernels.softmax_loss, kernels.sigmoid_loss):
                 compiled[kernel](Z.copy(), b2, Y, share, dZ, b2.copy(), loss)

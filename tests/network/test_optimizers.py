@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import reference
-from helpers import constants
+from helpers import constants, using
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,7 +16,6 @@ from skreg._network.optimizers import (
     SGD,
     Adam,
     Constants,
-    flush_decayed,
     flush_subnormals,
     learning_rate_at,
     limit_incoming_norms,
@@ -398,9 +397,10 @@ def test_flushing_takes_any_numbers(numbers):
     assert_array_equal(vector, expected)
 
 
+@pytest.mark.parametrize("setting", ["numpy", "numba"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lead", [(), (3,)])
-def test_what_decays_goes_before_it_is_subnormal(dtype, lead):
+def test_what_decays_goes_before_it_is_subnormal(dtype, lead, setting):
     tiny = float(np.finfo(dtype).tiny)
     small, smaller = tiny**0.4, tiny**0.5
     # Weight and first moment, and whether each is left.
@@ -426,11 +426,24 @@ def test_what_decays_goes_before_it_is_subnormal(dtype, lead):
         np.where(np.resize(theta_is_left.astype(bool), shape), theta, 0),
         np.where(np.resize(first_is_left.astype(bool), shape), moments[0], 0),
     )
-    with np.errstate(all="ignore"):
-        flush_decayed(theta, moments)
+    optimizer = build("Adam", theta, np.zeros_like(theta))
+    optimizer.resume(0, moments)
+    with np.errstate(all="ignore"), using(setting):
+        optimizer.flush()
     assert_array_equal(theta, expected[0])
-    assert_array_equal(moments[0], expected[1])
-    assert_array_equal(moments[1], 0)
+    assert_array_equal(optimizer.moments[0], expected[1])
+    assert_array_equal(optimizer.moments[1], 0)
+
+
+@pytest.mark.parametrize("setting", ["numpy", "numba"])
+def test_the_velocity_is_flushed_as_a_first_moment(setting):
+    theta, tiny = np.ones(3, np.float32), float(np.finfo(np.float32).tiny)
+    optimizer = build("momentum", theta, np.zeros_like(theta))
+    optimizer.resume(0, [np.array([tiny**0.4, 0.9 * tiny**0.5, -tiny / 2], "f4")])
+    with using(setting):
+        optimizer.flush()
+    assert_allclose(optimizer.moments, [[tiny**0.4, 0, 0]], rtol=1e-6)
+    assert_array_equal(theta, 1)
 
 
 def test_nothing_to_flush_is_no_error():

@@ -1017,10 +1017,12 @@ def test_subnormal_numbers_are_flushed_after_sixteen_steps_and_at_the_end(
     optimizer = RecordingOptimizer(objective)
     optimizer.n_steps = before
     steps = []
-    for name in ("flush_decayed", "flush_subnormals"):
-        monkeypatch.setattr(
-            _descent, name, lambda *_: steps.append(optimizer.n_steps - before)
-        )
+
+    def note(*_):
+        steps.append(optimizer.n_steps - before)
+
+    monkeypatch.setattr(_descent, "flush_subnormals", note)
+    monkeypatch.setattr(optimizer, "flush", note)
     train(objective, ScriptedBatches(*[1] * n_batches), optimizer, max_iter=max_iter)
     assert steps == flushed
 
@@ -1456,12 +1458,12 @@ def test_the_count_to_the_next_flushing_goes_on_in_a_smaller_stack(
     falling = [float(50 - k) for k in range(40)]
     losses = [[max(loss, 53.0 - leaves_at) for loss in falling], falling]
     rates = []
-    for name in ("flush_decayed", "flush_subnormals"):
-        monkeypatch.setattr(
-            _descent,
-            name,
-            lambda *vectors: flushed.append((len(rates), vectors[0].ndim)),
-        )
+
+    def note(theta, *_):
+        flushed.append((len(rates), theta.ndim))
+
+    monkeypatch.setattr(_descent, "flush_subnormals", note)
+    monkeypatch.setattr(RecordingOptimizer, "flush", lambda self: note(self._theta))
     first, second = ScriptedStack(losses), ScriptedStack(losses[1:])
     second.n_calls = leaves_at
     descent = begun_together(
