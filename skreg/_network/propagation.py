@@ -5,8 +5,8 @@ Leading axes are a stack of networks that go through ``forward`` and ``backward`
 together; ``by_chunks`` and ``input_gradients`` are for one network.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -24,6 +24,11 @@ from skreg._network.theta import Layer, Layout
 WORKSPACE_BYTES = 2**24
 _FEWEST_ROWS = 256
 
+# A product of so many multiplications stays on the thread that asks for it: OpenBLAS
+# shares out larger ones, and threads that predict at the same time then wait for each
+# other. More rows are worth all threads (docs/benchmarks.md).
+_ON_THIS_THREAD, _FEW_ROWS = 2**18, 20_000
+
 # A stack of networks is quickest while what its steps write stays about this size
 # (docs/benchmarks.md).
 STACK_BYTES = 5 * 2**19
@@ -40,8 +45,8 @@ class Hidden(NamedTuple):
     None), and may be where the activation is scale-free. ``slope`` is g'(Z). Z, G and
     slope may be one array, and so may dA and dZ: each is used for the last time in
     the line that writes the next. ``zeros`` (n_h, m) is for the activation and has no
-    leading axes. Where networks of a stack share masks, ``which`` has the number of
-    that of each in D; without it D broadcasts.
+    leading axes; to predict it is (1, m). Where networks of a stack share masks,
+    ``which`` has the number of that of each in D; without it D broadcasts.
     """
 
     Z: Array
@@ -68,30 +73,30 @@ class Hidden(NamedTuple):
 
     def masks(self) -> tuple[Array, Array]:
         """D and ``which`` as the kernels take them."""
-        n_networks = math.prod(self.Z.shape[:-2])
-        D, which = self.D, self.which
-        if D is None:
-            D = np.empty((0, 0, 0), self.Z.dtype)
-        elif D.ndim == 2:
-            D = D[:, np.newaxis]
-        elif D.ndim == 3:
-            D = D.swapaxes(0, 1)
-            which = np.arange(n_networks) if which is None else which
-        return D, np.zeros(n_networks, int) if which is None else which
+        if self.D is None:
+            return _no_masks(self.Z.dtype)
+        D = self.D[np.newaxis] if self.D.ndim == 2 else self.D
+        which = np.arange(len(D)) if self.which is None else self.which
+        return D.swapaxes(0, 1), which
+
+
+@cache
+def _no_masks(dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    return np.empty((0, 0, 0), dtype), np.empty(0, int)
 
 
 class Workspace(NamedTuple):
     """Every array that a forward and a backward pass over a batch write.
 
     Z and dZ are those of the last layer; ``ones`` (m, 1) sums over the samples.
-    ``matmul`` is np.matmul; for one network np.dot, which costs half to call.
+    ``matmul`` is np.matmul, or for one network np.dot, which costs half to call.
     """
 
     hidden: tuple[Hidden, ...]
     Z: Array
     dZ: Array
     ones: Array
-    matmul: Callable[..., Array]
+    matmul: Callable[..., Any]
 
 
 def forward_workspace(
@@ -103,6 +108,7 @@ def forward_workspace(
     axes: tuple[int, ...] = (),
     masks: Array | None = None,
     which: Array | None = None,
+    matmul: Callable[..., Any] | None = None,
 ) -> Workspace:
     """The smallest workspace for a forward pass: there is no room to go back.
 
@@ -113,7 +119,7 @@ def forward_workspace(
     def empty(n_units: int) -> Array:
         return np.empty((*axes, n_units, n_samples), dtype=dtype)
 
-    zeros = np.zeros((max(layout.hidden_units), n_samples), dtype=dtype)
+    zeros = np.zeros((1, n_samples), dtype=dtype)
     hidden, start = [], 0
     for n_units in layout.hidden_units:
         G = A = empty(n_units)
@@ -121,11 +127,10 @@ def forward_workspace(
         if masks is not None:
             D = masks[..., start : start + n_units, :]
             A = G if activation.scale_free else empty(n_units)
-        layer = Hidden(G, G, D, A, dA=G, slope=G, dZ=G, zeros=zeros[:n_units])
-        hidden.append(layer._replace(which=which))
+        hidden.append(Hidden(G, G, D, A, G, G, G, zeros, which))
         start += n_units
     Z = empty(layout.units[-1])
-    matmul = np.matmul if axes else np.dot
+    matmul = matmul or (np.matmul if axes else np.dot)
     return Workspace(tuple(hidden), Z, dZ=Z, ones=zeros, matmul=matmul)
 
 
@@ -147,9 +152,10 @@ def training_workspace(
         layout, activation, n_samples, dtype, axes=axes, masks=masks, which=which
     )
     hidden = []
-    for layer in workspace.hidden:
+    zeros = np.zeros((max(layout.hidden_units), n_samples), dtype=dtype)
+    for layer, n_units in zip(workspace.hidden, layout.hidden_units, strict=True):
         dA = np.empty_like(layer.G)
-        hidden.append(layer._replace(dA=dA, dZ=dA))
+        hidden.append(layer._replace(dA=dA, dZ=dA, zeros=zeros[:n_units]))
     dZ = np.empty_like(workspace.Z)
     ones = np.ones((n_samples, 1), dtype=dtype)
     return workspace._replace(hidden=tuple(hidden), dZ=dZ, ones=ones)
@@ -258,6 +264,22 @@ def input_gradients(
     return dX
 
 
+def _matmul_on_this_thread(W: Array, A: Array, out: Array) -> None:
+    """W A, some columns at a time."""
+    m, size = A.shape[1], max(1, _ON_THIS_THREAD // W.size)
+    if m <= size:
+        np.dot(W, A, out)
+        return
+    rest = m % size
+
+    def cut(columns: Array) -> Array:
+        return columns[:, rest:].reshape(len(columns), -1, size).swapaxes(0, 1)
+
+    if rest:
+        np.matmul(W, A[:, :rest], out[:, :rest])
+    np.matmul(W, cut(A), cut(out))
+
+
 def _sparse_matmul(W: Array, X: Any, out: Array) -> None:
     """W X, where X is the transpose of a sparse table."""
     np.copyto(out, (X.T @ W.T).T)
@@ -316,6 +338,9 @@ def by_chunks(
     dtype, n_samples = layers[0].W.dtype, X.shape[0]
     size = _FEWEST_ROWS if n_samples <= _FEWEST_ROWS else chunk_rows(layout, X)
     workspace = masks = None
+    matmul: Callable[..., Any] = np.dot
+    if n_samples <= _FEW_ROWS and n_samples * max(layout.sizes) > _ON_THIS_THREAD:
+        matmul = _matmul_on_this_thread
     for start in range(0, n_samples, size):
         rows = slice(start, min(start + size, n_samples))
         n_rows = rows.stop - rows.start
@@ -324,7 +349,7 @@ def by_chunks(
             if fill_masks is not None:
                 masks = np.empty((sum(layout.hidden_units), n_rows), dtype=dtype)
             workspace = forward_workspace(
-                layout, activation, n_rows, dtype, masks=masks
+                layout, activation, n_rows, dtype, masks=masks, matmul=matmul
             )
         if fill_masks is not None and masks is not None:
             fill_masks(masks)

@@ -96,19 +96,22 @@ def layers_of(
 ) -> list[Layer]:
     """W and b of every layer, cast to the dtype; views where they have it already."""
     with np.errstate(over="ignore"):
-        found = [
-            Layer(np.asarray(coef, dtype).T, np.asarray(intercept, dtype)[:, None])
+        return [
+            Layer(_cast(coef, dtype).T, _cast(intercept, dtype)[:, None])
             for coef, intercept in zip(coefs, intercepts, strict=True)
         ]
-    for layer, *given in zip(found, coefs, intercepts, strict=True):
-        for cast, array in zip(layer, map(np.asarray, given), strict=True):
-            # Weights for columns of tiny numbers are huge.
-            if cast.dtype != array.dtype and not np.isfinite(cast).all():
-                raise ValueError(
-                    f"The weights of the model overflow {cast.dtype}, which X has: the "
-                    f"largest is {np.abs(array).max():.3g}. Give X as {array.dtype}."
-                )
-    return found
+
+
+def _cast(given: Array, dtype: DTypeLike) -> Array:
+    array = np.asarray(given)
+    cast = array.astype(dtype, copy=False)
+    # Weights for columns of tiny numbers are huge.
+    if cast is not array and not np.isfinite(cast).all():
+        raise ValueError(
+            f"The weights of the model overflow {cast.dtype}, which X has: the largest "
+            f"is {np.abs(array).max():.3g}. Give X as {array.dtype}."
+        )
+    return cast
 
 
 def theta_of(
