@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.model_selection._validation import (
     _fit_and_score,
@@ -43,6 +44,41 @@ def course_for(n_rows: float) -> dict[str, int]:
     batch_size, n_steps = _OF_FEW if n_rows <= _FEW_ROWS else _OF_MANY
     n_epochs = math.ceil(n_steps * batch_size / n_rows)
     return {"batch_size": batch_size, "max_iter": min(max(n_epochs, 60), 240)}
+
+
+# A search of fewer fits times epochs times rows takes about a second in float64.
+_LONG_SEARCH = 1e6
+
+# Numbers that float32 takes with room to spare, and how much of a column's deviation
+# its rounding may be.
+_RANGE, _ROUNDING = 1e15, 1e-4
+
+
+def compared(
+    X: Any, rows: TrainingSet, network: Any, lambds: Sequence[Any], n_fits: int
+) -> Any:
+    """X as float32 where the settings compare alike in it, otherwise as it is.
+
+    It takes half the memory and about two thirds of the time. Rounding must be small
+    beside the deviation of each column, and all numbers far from those that overflow.
+    L-BFGS goes on to the last digits, and keeps float64, as a short search does.
+    """
+    length = n_fits * network.max_iter * rows.n_rows
+    if rows.X.dtype != np.float64 or length < _LONG_SEARCH or not hasattr(X, "astype"):
+        return X
+    values = rows.X.data if issparse(rows.X) else rows.X
+    largest = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
+    total, strongest = rows.total_weight, max(map(np.max, lambds))
+    too_far = max(largest.max(), strongest / total, total, 1 / total) > _RANGE
+    if network.solver == "lbfgs" or too_far:
+        return X
+    if not issparse(rows.X):
+        mean, *_ = rows.moments()
+        _, variance, _ = rows.moments(about=mean)
+        rounding = np.finfo(np.float32).eps * np.maximum(largest, 1 / _RANGE)
+        if (variance * _ROUNDING**2 < rounding**2)[variance > 0].any():
+            return X
+    return X.astype(np.float32)
 
 
 @silent(FitAdviceWarning, RegularizationWarning)

@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import network, noisy_rows
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import ParameterGrid
 from sklearn.model_selection._validation import _fit_and_score
 
-from skreg import RegularizedMLPClassifier
+from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV
 from skreg._models import candidates as _candidates
-from skreg._models.candidates import fit_and_score
+from skreg._models.candidates import compared, fit_and_score
 from skreg._training.fit import train
+from skreg._training.rows import given_rows
 
 SETTINGS = list(ParameterGrid({"keep_prob": [0.5, 1.0], "lambd": [0.1, 2.0, 9.0]}))
 TRAIN, TEST = np.arange(3, 40), np.r_[40:52, 0:3]
@@ -384,3 +386,104 @@ def test_scikit_learns_private_function_has_the_arguments_that_are_used():
     """A version without them would fail each fit, and the search would say so late."""
     names = set(inspect.signature(_fit_and_score).parameters)
     assert {"parameters", "fit_params", "score_params", "return_times"} <= names
+
+
+# float32 -----------------------------------------------------------------------------
+
+LONG = 10**6
+
+
+def dtype_of(X, y=None, *, n_fits=LONG, lambds=(0.1, 1.0), weight=None, **parameters):
+    """That in which a search compares its settings."""
+    one = model(**parameters)
+    y = np.arange(X.shape[0]) % 2 if y is None else y
+    rows = given_rows(one, X, y, weight).training
+    found = compared(X, rows, one, lambds, n_fits)
+    assert found.shape == X.shape
+    return getattr(found, "dtype", None)
+
+
+def columns(**changes):
+    """Twenty rows of two columns, and what differs in the second."""
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    for name, value in changes.items():
+        X[:, 1] = getattr(np, name)(X[:, 1], value)
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (columns(), "float32"),
+        (columns().astype(int), "float32"),
+        (columns().astype(np.float32), "float32"),
+        (columns(multiply=1e-12), "float32"),
+        (columns(multiply=1e12), "float32"),
+        # One that does not vary has nothing to lose.
+        (columns(multiply=0), "float32"),
+        (columns(multiply=0, add=1e6), "float32"),
+        (columns(add=100), "float32"),
+        # Its rounding would show beside its deviation.
+        (columns(add=1e4), "float64"),
+        (columns(add=-1e4), "float64"),
+        (columns(multiply=1e-20), "float64"),
+        (columns(multiply=1e20), "float64"),
+        (csr_array(columns()), "float32"),
+        (csr_array(columns(multiply=1e20)), "float64"),
+    ],
+)
+def test_settings_are_compared_in_float32_where_that_loses_nothing(X, expected):
+    assert dtype_of(X) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"solver": "lbfgs"},
+        {"n_fits": 1},
+        {"lambds": [1.0, 1e20]},
+        {"lambds": [[0.0, 1e20, 0.0]]},
+        {"weight": np.full(20, 1e-20)},
+        {"weight": np.full(20, 1e20)},
+    ],
+)
+def test_settings_are_compared_in_float64_where_float32_is_not_enough(given):
+    assert dtype_of(columns(), **given) == "float64"
+    assert dtype_of(columns()) == "float32"
+
+
+def test_a_frame_keeps_its_names():
+    frame = pd.DataFrame(columns(), columns=["a", "b"])
+    one = model()
+    rows = given_rows(one, frame, np.arange(20) % 2, None).training
+    found = compared(frame, rows, one, [1.0], LONG)
+    assert found.columns.tolist() == ["a", "b"]
+    assert set(found.dtypes) == {np.dtype(np.float32)}
+    assert compared([[1.0], [2.0]], rows, one, [1.0], LONG) == [[1.0], [2.0]]
+
+
+def test_a_search_in_float32_ends_with_a_network_for_x_as_it_is(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4))
+    y = (X[:, 0] + rng.normal(size=80) > 0).astype(int)
+    one = RegularizedMLPClassifierCV(
+        (0.1, 3.0), (0.5, 1.0), hidden_layer_sizes=(5,), max_iter=20, cv=2,
+        batch_size=8, n_refits=1, random_state=0,
+    )  # fmt: skip
+    in_float64 = clone(one).fit(X, y)
+    monkeypatch.setattr(_candidates, "_LONG_SEARCH", 0)
+    found, of_float32 = clone(one).fit(X, y), clone(one).fit(X.astype(np.float32), y)
+    for name, scores in found.cv_results_.items():
+        if "_test_" in name:
+            np.testing.assert_array_equal(scores, of_float32.cv_results_[name])
+            np.testing.assert_allclose(scores, in_float64.cv_results_[name], atol=1e-4)
+    assert (
+        found.cv_results_["mean_test_loss"] != in_float64.cv_results_["mean_test_loss"]
+    ).any()
+    assert found.best_params_ == in_float64.best_params_
+    coefs = zip(
+        found.best_estimator_.coefs_, in_float64.best_estimator_.coefs_, strict=True
+    )
+    for mine, theirs in coefs:
+        assert mine.dtype == np.float64
+        np.testing.assert_array_equal(mine, theirs)
