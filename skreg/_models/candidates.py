@@ -54,9 +54,7 @@ _LONG_SEARCH = 1e6
 _RANGE, _ROUNDING = 1e15, 1e-4
 
 
-def compared(
-    X: Any, rows: TrainingSet, network: Any, lambds: Sequence[Any], n_fits: int
-) -> Any:
+def compared(X: Any, rows: TrainingSet, network: Any, lambds: Any, n_fits: int) -> Any:
     """X as float32 where the settings compare alike in it, otherwise as it is.
 
     It takes half the memory and about two thirds of the time. Rounding must be small

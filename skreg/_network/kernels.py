@@ -188,8 +188,39 @@ def flush(theta: Array, first: Array, last: Array, limits: Array) -> None:
                 last[s, i] = zero
 
 
+def sparse_product(
+    WT: Array, starts: Array, columns: Array, values: Array, Z: Array
+) -> None:
+    """Z = W X, for the rows of a sparse table."""
+    row = np.empty(WT.shape[1], WT.dtype)
+    for i in range(Z.shape[1]):
+        row[:] = 0
+        for k in range(starts[i], starts[i + 1]):
+            w, x = WT[columns[k]], values[k]
+            for j in range(len(row)):
+                row[j] += x * w[j]
+        for j in range(len(row)):
+            Z[j, i] = row[j]
+
+
+def sparse_gradient(
+    dZ: Array, starts: Array, columns: Array, values: Array, dWT: Array
+) -> None:
+    """dW = dZ Xᵀ, for the rows of a sparse table."""
+    row = np.empty(dWT.shape[1], dWT.dtype)
+    dWT[:] = 0
+    for i in range(dZ.shape[1]):
+        for j in range(len(row)):
+            row[j] = dZ[j, i]
+        for k in range(starts[i], starts[i + 1]):
+            w, x = dWT[columns[k]], values[k]
+            for j in range(len(row)):
+                w[j] += x * row[j]
+
+
 # What each takes: T is the dtype of θ; ::1 says that the last axis has no gaps.
 _STACK, _COLUMN, _VECTORS = "T[:,:,::1]", "T[:,:,:]", "T[:,::1]"
+_TABLE = "i4[::1]", "i4[::1]", "T[::1]"
 _LOSS = _STACK, _COLUMN, "T[:,:,:]", _VECTORS, _STACK, _COLUMN, "T[::1]"
 KERNELS: dict[Kernel, tuple[str, ...]] = {
     activate: (_STACK, _COLUMN, _STACK, "i8[::1]", "i8"),
@@ -200,6 +231,8 @@ KERNELS: dict[Kernel, tuple[str, ...]] = {
     sgd: (*[_VECTORS] * 4, "T[::1]"),
     adam: (*[_VECTORS] * 5, "T[::1]"),
     flush: (*[_VECTORS] * 3, "T[::1]"),
+    sparse_product: (_VECTORS, *_TABLE, _VECTORS),
+    sparse_gradient: (_VECTORS, *_TABLE, _VECTORS),
 }
 
 # 'auto' is for fits that are long enough, 'numba' for all, 'numpy' for none. The

@@ -17,7 +17,12 @@ from scipy.sparse import issparse
 from skreg._network import Array
 from skreg._network.activations import Activation
 from skreg._network.calls import Calls, either, run
-from skreg._network.kernels import activate, go_back
+from skreg._network.kernels import (
+    activate,
+    go_back,
+    sparse_gradient,
+    sparse_product,
+)
 from skreg._network.theta import Layer, Layout
 
 # A batch is cut into chunks of rows whose buffers stay under this size.
@@ -282,11 +287,21 @@ def _matmul_on_this_thread(W: Array, A: Array, out: Array) -> None:
 
 def _sparse_matmul(W: Array, X: Any, out: Array) -> None:
     """W X, where X is the transpose of a sparse table."""
-    np.copyto(out, (X.T @ W.T).T)
+
+    def lines() -> Calls:
+        yield np.copyto, out, (X.T @ W.T).T
+
+    run(either(sparse_product, lines(), W.T, X.indptr, X.indices, X.data, out))
 
 
 def _sparse_matmul_transposed(X: Any, dZT: Array, out: Array) -> None:
     """X dZᵀ, where X is the transpose of a sparse table."""
+    lines = [(_by_columns_with_values, X, dZT, out)]
+    table = X.indptr, X.indices, X.data
+    run(either(sparse_gradient, lines, dZT.T, *table, out))
+
+
+def _by_columns_with_values(X: Any, dZT: Array, out: Array) -> None:
     if X.nnz >= X.shape[0]:
         np.copyto(out, X @ dZT)
         return

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,8 +126,13 @@ class Batches:
             # A slice of a sparse table is a copy, so all of it is taken as it is.
             X = X if size == X.shape[0] else X[rows]
             batch = Batch(X.T, Y[:, rows], share)
-            if self._order is not None and not issparse(X):
+            if self._order is not None:
                 batch = self._steady[key] = batch._replace(steady=True)
+        elif issparse(gathered.X):
+            # The batch stays the same object, for its plan.
+            kept: Any = batch.X
+            for name in ("data", "indices", "indptr"):
+                setattr(kept, name, getattr(gathered.X, name))
         if self._weight is not None:
             np.divide(batch.share, batch_rows, out=batch.share)
         return batch

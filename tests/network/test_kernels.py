@@ -4,6 +4,7 @@ import builtins
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from helpers import constants, using
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import coo_array, csc_array, csr_array
 from strategies import ACTIVATIONS as NAMES
 
 from skreg import RegularizedMLPClassifier, compile_kernels
@@ -22,6 +24,7 @@ from skreg._network.kernels import KERNELS
 from skreg._network.loss import OUTPUTS
 from skreg._network.objective import Batch, Objective
 from skreg._network.optimizers import OPTIMIZERS
+from skreg._network.propagation import _sparse_matmul, _sparse_matmul_transposed
 from skreg._network.theta import Layout
 from skreg._training import compiling
 from skreg._training.compiling import kernels_for, kernels_in_use
@@ -197,6 +200,58 @@ def test_what_is_no_number_is_not_hidden(dtype):
             for kernel in (kernels.softmax_loss, kernels.sigmoid_loss):
                 compiled[kernel](Z.copy(), b2, Y, share, dZ, b2.copy(), loss)
                 assert not np.isfinite(loss).all()
+
+
+@given(st.data())
+def test_products_with_a_sparse_table_are_those_of_scipy(data):
+    """Rows and columns without a value, values that come twice, any index type."""
+    n_rows, n_columns, n_units = (data.draw(st.integers(1, 12)) for _ in range(3))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n_values = data.draw(st.integers(0, 30))
+    places = rng.integers(n_rows, size=n_values), rng.integers(n_columns, size=n_values)
+    table = coo_array(
+        (rng.normal(size=n_values).astype(dtype), places), shape=(n_rows, n_columns)
+    )
+    dense, order = table.toarray(), np.argsort(places[0], kind="stable")
+    starts = np.searchsorted(places[0][order], range(n_rows + 1))
+    index = data.draw(st.sampled_from([np.int32, np.int64]))
+    arrays = table.data[order], places[1][order].astype(index), starts.astype(index)
+    X = csc_array(arrays, shape=(n_columns, n_rows))
+    X.indices, X.indptr = arrays[1:]
+    W = rng.normal(size=(n_columns, n_units)).astype(dtype).T
+    dZT = rng.normal(size=(n_units, n_rows)).astype(dtype).T
+    Z, dWT = (
+        np.full((n_units, n_rows), np.nan, dtype),
+        np.full(W.T.shape, np.nan, dtype),
+    )
+    with using("numba"):
+        _sparse_matmul(W, X, Z)
+        _sparse_matmul_transposed(X, dZT, dWT)
+    tolerance = {"rtol": 0, "atol": 100 * np.finfo(dtype).eps}
+    assert_allclose(Z, W @ dense.T, **tolerance)
+    assert_allclose(dWT, dense.T @ dZT, **tolerance)
+
+
+def test_a_fit_of_sparse_rows_has_the_kernels():
+    rng = np.random.default_rng(0)
+    X, y = csr_array(rng.normal(size=(60, 9)) * (rng.random((60, 9)) < 0.3)), None
+    y = rng.integers(2, size=60)
+    called = []
+
+    def noted(kernel, arguments):
+        found = taken(kernel, arguments)
+        called.append(found and kernel.__name__)
+        return found
+
+    taken, fitted = kernels.compiled_call, []
+    for setting in ("numpy", "numba"):
+        network = RegularizedMLPClassifier((5,), max_iter=9, random_state=0)
+        with using(setting), patch.object(kernels, "compiled_call", noted):
+            fitted.append(network.fit(X, y).coefs_)
+    assert {"sparse_product", "sparse_gradient"} <= set(called)
+    for mine, theirs in zip(*fitted, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
 
 
 # What is not covered -----------------------------------------------------------------

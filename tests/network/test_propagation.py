@@ -394,6 +394,41 @@ def test_of_a_sparse_batch_with_few_values_few_columns_are_multiplied(n_values, 
     assert (peak < out.nbytes / 2) == few
 
 
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 16, 29])
+@pytest.mark.parametrize("whole", [np.array, np.asfortranarray])
+def test_a_product_of_few_rows_is_made_of_ones_that_stay_on_a_thread(
+    m, whole, monkeypatch
+):
+    monkeypatch.setattr(_network, "_ON_THIS_THREAD", 8 * 15)
+    rng, sizes = np.random.default_rng(0), []
+    for name in ("dot", "matmul"):
+        product = getattr(np, name)
+
+        def noted(W, A, out, product=product):
+            sizes.append(W.size * A.shape[-1])
+            return product(W, A, out)
+
+        monkeypatch.setattr(np, name, noted)
+    W, A, out = rng.normal(size=(5, 3)), rng.normal(size=(3, m)), np.empty((5, m))
+    _network._matmul_on_this_thread(W, whole(A), out)
+    assert_allclose(out, (W[..., np.newaxis] * A).sum(axis=1), rtol=1e-13, atol=1e-14)
+    assert max(sizes) <= 8 * 15
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "by_parts"), [(1, False), (4, False), (5, True), (20, True), (21, False)]
+)
+def test_many_rows_are_worth_all_threads(n_rows, by_parts, monkeypatch):
+    """And products that are small anyway need no parts."""
+    monkeypatch.setattr(_network, "_ON_THIS_THREAD", 4 * 15)
+    monkeypatch.setattr(_network, "_FEW_ROWS", 20)
+    layout = Layout((3, 5, 2))
+    layers = layout.layers(np.ones(layout.n_parameters))
+    ((_, work),) = by_chunks(np.ones((n_rows, 3)), layers, ACTIVATIONS["relu"])
+    assert (work.matmul is _network._matmul_on_this_thread) == by_parts
+    assert_allclose(work.Z, 21)
+
+
 def test_the_rows_of_a_small_network_are_one_chunk():
     problem = random_problem()
     layers = Layout(problem.units).layers(flat(problem.parameters))
