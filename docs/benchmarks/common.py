@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import os
 import platform
 import statistics
@@ -18,6 +19,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from skreg._network import kernels
+
 RESULTS = Path(__file__).parent / "results"
 
 # The numbers of threads that a library is tried with: more than one may be slower,
@@ -31,6 +34,28 @@ AS_MLP_CLASSIFIER = {
     "early_stopping": False,
     "averaging": 0.0,
 }
+
+
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
+
+
+def with_kernels(setting: str, run: Callable[[], Any]) -> Callable[[], Any]:
+    """The run with this value of ``SKREG_KERNELS``, as in a process of its own."""
+
+    def with_setting() -> Any:
+        os.environ[kernels.VARIABLE] = setting
+        kernels.setting.cache_clear()
+        return run()
+
+    return with_setting
+
+
+def in_both(name: str, run: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+    """A run of ours in numpy and, where numba is there, with its kernels."""
+    runs = {name: with_kernels("numpy", run)}
+    if HAS_NUMBA:
+        runs[f"{name}, fast"] = with_kernels("numba", run)
+    return runs
 
 
 def command_line(description: str, **defaults: int) -> argparse.ArgumentParser:
@@ -144,7 +169,7 @@ def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def machine() -> str:
     """Versions, cores and BLAS, in one line."""
     packages = []
-    for name in ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skreg"):
+    for name in ("numpy", "scipy", "scikit-learn", "numba", "torch", "skorch", "skreg"):
         try:
             packages.append(f"{name} {version(name)}")
         except PackageNotFoundError:
