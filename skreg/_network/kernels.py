@@ -188,6 +188,17 @@ def flush(theta: Array, first: Array, last: Array, limits: Array) -> None:
                 last[s, i] = zero
 
 
+def mask(D: Array, integers: Array, last_kept: Array, scale: Array) -> None:
+    """D is the scale where the integers are at most ``last_kept``, else zero."""
+    zero = D.dtype.type(0)
+    for i in range(D.shape[0]):
+        drawn = integers[i]
+        for s in range(D.shape[1]):
+            last, value, out = last_kept[i, s], scale[i, s], D[i, s]
+            for j in range(D.shape[2]):
+                out[j] = value if drawn[j] <= last else zero
+
+
 def sparse_product(
     WT: Array, starts: Array, columns: Array, values: Array, Z: Array
 ) -> None:
@@ -231,6 +242,7 @@ KERNELS: dict[Kernel, tuple[str, ...]] = {
     sgd: (*[_VECTORS] * 4, "T[::1]"),
     adam: (*[_VECTORS] * 5, "T[::1]"),
     flush: (*[_VECTORS] * 3, "T[::1]"),
+    mask: (_STACK, "u2[:,::1]", "u2[:,::1]", _VECTORS),
     sparse_product: (_VECTORS, *_TABLE, _VECTORS),
     sparse_gradient: (_VECTORS, *_TABLE, _VECTORS),
 }
