@@ -6,6 +6,7 @@ rounding. Its arrays have the leading axis of a stack; a D without values drops 
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import cache
@@ -304,7 +305,11 @@ def compiled_or_not(dtype: str) -> tuple[dict[Kernel, Kernel], str]:
     try:
         return compiled(dtype), ""
     except (ImportError, RuntimeError) as error:
-        return {}, str(error).partition("\n")[0]
+        problem = str(error).partition("\n")[0]
+    if setting() == "numba":
+        text = f"{VARIABLE}=numba does nothing here: {problem}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return {}, problem
 
 
 def compiled_call(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -2,8 +2,11 @@
 
 import builtins
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -341,8 +344,13 @@ def without_numba(anew, monkeypatch):
 
 
 def test_without_numba_the_lines_are_used(without_numba, iris):
+    """A setting that does nothing says so, once."""
+    X, y = iris[0].astype(np.float32), iris[1]
     os.environ[kernels.VARIABLE] = "numba"
-    RegularizedMLPClassifier((5,), max_iter=2, random_state=0).fit(*iris)
+    network = RegularizedMLPClassifier((5,), max_iter=20, random_state=0)
+    with pytest.warns(RuntimeWarning, match="SKREG_KERNELS=numba does nothing here"):
+        network.fit(X, y)
+    network.fit(X, y)
     says = kernels_in_use()
     assert says.startswith("numpy (the kernels need numba (Numba needs NumPy 1.0")
     with pytest.raises(ImportError, match=r'pip install "skreg\[fast\]"'):
@@ -357,13 +365,33 @@ def test_what_numba_cannot_compile_the_lines_do(anew, monkeypatch, iris):
         raise RuntimeError("cannot cache function 'adam':\nno locator available")
 
     monkeypatch.setattr(numba, "njit", njit)
-    os.environ[kernels.VARIABLE] = "numba"
-    RegularizedMLPClassifier((5,), max_iter=2, random_state=0).fit(*iris)
+    monkeypatch.setattr(compiling, "LONG_ENOUGH", 0)
+    os.environ[kernels.VARIABLE] = "auto"
+    RegularizedMLPClassifier((5,), max_iter=20, random_state=0).fit(*iris)
     cannot = "numba cannot compile the kernels: cannot cache function 'adam':"
     assert kernels_in_use() == f"numpy ({cannot})"
     with pytest.raises(RuntimeError, match="no locator"):
         compile_kernels()
-    assert os.environ[kernels.VARIABLE] == "numba"
+    assert os.environ[kernels.VARIABLE] == "auto"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    """Neither beside the package nor in the home."""
+    folder = tmp_path / "site"
+    shutil.copytree(Path(kernels.__file__).parents[1], folder / "skreg")
+    (tmp_path / "file").touch()
+    code = """
+import numba.core.caching as caching, skreg
+# As root every folder can be written to.
+caching._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError)
+skreg.show_versions()
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(folder), "SKREG_KERNELS": "auto"},
+    ).stdout  # fmt: skip
+    (line,) = [line for line in printed.splitlines() if "kernels:" in line]
+    assert re.search(r"kernels: numpy \(numba cannot compile .*cannot cache", line)
 
 
 @pytest.mark.parametrize("setting", ["numpy", "auto", ""])
