@@ -269,6 +269,10 @@ def _without_decayed(
     yield from _without_subnormals(last)
 
 
+# After so many epochs little of the mean can have become subnormal.
+_FLUSH_EPOCHS = 32
+
+
 class Mean:
     """Σ decay^age θ / Σ decay^age of the weights after each epoch.
 
@@ -279,6 +283,7 @@ class Mean:
         self.decay = decay
         self._sum = np.zeros_like(theta)
         self._mass = 0.0
+        self._age = 0
         self._newest = np.empty_like(theta)
 
     def add(self, theta: Array) -> None:
@@ -286,6 +291,10 @@ class Mean:
         self._sum *= self.decay
         self._sum += theta
         self._mass = 1 + self.decay * self._mass
+        self._age += 1
+        if self._age % _FLUSH_EPOCHS == 0:
+            # Of a weight that is zero by now it goes on to decay.
+            flush_subnormals(self._sum)
 
     def show(self, theta: Array) -> None:
         """Put the mean in the place of the newest weights."""

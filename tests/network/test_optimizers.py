@@ -16,6 +16,7 @@ from skreg._network.optimizers import (
     SGD,
     Adam,
     Constants,
+    Mean,
     flush_subnormals,
     learning_rate_at,
     limit_incoming_norms,
@@ -444,6 +445,22 @@ def test_the_velocity_is_flushed_as_a_first_moment(setting):
         optimizer.flush()
     assert_allclose(optimizer.moments, [[tiny**0.4, 0, 0]], rtol=1e-6)
     assert_array_equal(theta, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_mean_of_epochs_does_not_stay_subnormal(dtype):
+    """What a weight was before it became zero decays, and would end as subnormal."""
+    tiny = np.finfo(dtype).tiny
+    theta = np.array([1.0, 40 * tiny], dtype)
+    mean, n_subnormal = Mean(theta, 0.9), 0
+    for _ in range(300):
+        mean.add(theta)
+        theta[1] = 0
+        mean.show(theta)
+        n_subnormal += 0 < theta[1] < tiny
+        mean.hide(theta)
+        assert theta.tolist() == [1, 0]
+    assert 0 < n_subnormal <= 64
 
 
 def test_nothing_to_flush_is_no_error():
