@@ -54,28 +54,30 @@ _LONG_SEARCH = 1e6
 _RANGE, _ROUNDING = 1e15, 1e-4
 
 
-def compared(X: Any, rows: TrainingSet, network: Any, lambds: Any, n_fits: int) -> Any:
+def compared(X: Any, rows: TrainingSet, network: Any, search: Any, n_fits: int) -> Any:
     """X as float32 where the settings compare alike in it, otherwise as it is.
 
     It takes half the memory and about two thirds of the time. Rounding must be small
-    beside the deviation of each column, and all numbers far from those that overflow.
-    L-BFGS goes on to the last digits, and keeps float64, as a short search does.
+    beside the deviation of each column, and no number near one that has no place in
+    float32. L-BFGS goes on to the last digits, and keeps float64; so does a short
+    search, and one whose scorer is a function, which may look at X.
     """
-    length = n_fits * network.max_iter * rows.n_rows
-    if rows.X.dtype != np.float64 or length < _LONG_SEARCH or not hasattr(X, "astype"):
+    is_long = n_fits * network.max_iter * rows.n_rows >= _LONG_SEARCH
+    names = search.scoring is None or isinstance(search.scoring, str)
+    takes = rows.X.dtype == np.float64 and hasattr(X, "astype")
+    if not (is_long and names and takes) or network.solver == "lbfgs":
         return X
     values = rows.X.data if issparse(rows.X) else rows.X
     largest = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
-    total, strongest = rows.total_weight, max(map(np.max, lambds))
-    too_far = max(largest.max(), strongest / total, total, 1 / total) > _RANGE
-    if network.solver == "lbfgs" or too_far:
+    total, strongest = rows.total_weight, max(map(np.max, search.lambds))
+    if max(largest.max(), strongest / total, total, 1 / total) > _RANGE:
         return X
-    if not issparse(rows.X):
-        mean, *_ = rows.moments()
-        _, variance, _ = rows.moments(about=mean)
-        rounding = np.finfo(np.float32).eps * np.maximum(largest, 1 / _RANGE)
-        if (variance * _ROUNDING**2 < rounding**2)[variance > 0].any():
-            return X
+    mean, *_ = rows.moments()
+    # Those of sparse rows are about zero.
+    _, variance, _ = rows.moments(about=mean)
+    rounding = np.finfo(np.float32).eps * np.maximum(largest, 1 / _RANGE)
+    if (variance * _ROUNDING**2 < rounding**2)[variance > 0].any():
+        return X
     return X.astype(np.float32)
 
 

@@ -191,10 +191,11 @@ class RegularizedMLPClassifier(
         Independent streams spring from it: for the initial weights, the order of the
         rows, the masks of units and those of inputs. Hence ``keep_prob`` changes
         neither the initial weights nor the order of the rows. An int makes each ``fit``
-        give the same model, with the same number of BLAS threads and with or without
-        compiled kernels (:func:`skreg.compile_kernels`); others change only the
-        rounding. (In the main thread ``fit`` gives BLAS one thread for a small
-        network.) None takes fresh entropy; numpy's global stream is never touched.
+        give the same model, with the same number of BLAS threads and the same kernels;
+        others change only the rounding. (By default the length that a fit would have
+        with all epochs decides about kernels, see :func:`skreg.compile_kernels`. In the
+        main thread ``fit`` gives BLAS one thread for a small network.) None takes fresh
+        entropy; numpy's global stream is never touched.
 
     tol : float, default=1e-4
         An epoch improves if it lowers the loss (with ``early_stopping``, if it raises

@@ -156,8 +156,8 @@ class RegularizedMLPClassifierCV(Persistent, SearchSettings, GridSearchCV):
 
     n_jobs : int or None, default=None
         The number of processes among which the splits are shared out; None is 1 unless
-        in a :func:`joblib.parallel_config` context, -1 all processors. It is not the
-        default, since processes take a second or two to start.
+        in a :func:`joblib.parallel_config` context, -1 all processors. None is the
+        default because processes take a second or two to start.
 
     return_train_score : bool, default=False
         Whether ``cv_results_`` has the scores on the training rows too.
@@ -271,10 +271,10 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
 
     Settings are compared in float32, in about two thirds of the time, where that loses
     nothing: if the search is long (fits times epochs times rows are a million or more),
-    the solver is not 'lbfgs', no number is near those that overflow, and rounding takes
-    less than a ten-thousandth of the deviation of each column. Scores then differ from
-    those of ``GridSearchCV`` by rounding, unless X is float32 as well. The final model
-    is fitted to X as it is.
+    the solver is not 'lbfgs', ``scoring`` has a name, no number is near those that
+    overflow, and rounding takes less than a ten-thousandth of the deviation of each
+    column. Scores then differ from those of ``GridSearchCV`` by rounding, unless X is
+    float32 as well. The final model is fitted to X as it is.
 
     In a pipeline the splits are made of rows that the steps before have transformed,
     and those steps have seen all of them. For scaling, which learns little of a row,
@@ -432,7 +432,7 @@ beta_2, epsilon, n_iter_no_change, averaging, max_fun
             splits,
             stack_size(known, rows),
             estimator=estimator,
-            X=candidates.compared(X, rows, known, self.lambds, len(grid) * len(splits)),
+            X=candidates.compared(X, rows, known, self, len(grid) * len(splits)),
             y=y,
             validation=validation,
             fit_params=fit_params,

@@ -20,9 +20,8 @@ from skreg._network.kernels import IDENTITY, LOGISTIC, RELU, TANH
 class Activation(NamedTuple):
     """``scale_free``: g'(Z) is the same from G times any number above zero, as from A.
 
-    Dropout may then write A over G. ``number`` is what the kernels call it, and
-    ``onnx_operator`` is the ONNX operator that is g,
-    for ``skreg.onnx``; None if there is none.
+    Dropout may then write A over G. ``onnx_operator`` is the ONNX operator that is g,
+    for ``skreg.onnx``, and ``number`` what the kernels call it; None if there is none.
     """
 
     apply: Callable[[Array, Array, Array], Calls]

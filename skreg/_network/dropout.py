@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import hstack, issparse
 
-from skreg._network import Array, kernels
-from skreg._network.calls import Calls, Plan, either, plan
+from skreg._network import Array
 
 # Raw words drawn at a time: what a draw allocates does not grow with the batch.
 _BLOCK = 4096
@@ -24,42 +23,13 @@ class _Integers:
         words = np.empty(-(-n_integers // 4), dtype=np.uint64)
         self._words = np.split(words, range(_BLOCK, words.size, _BLOCK))
         self._integers = words.view(np.uint16)[:n_integers].reshape(shape[-2:])
-        self._shape = shape
-        self._kept = by_units(shape, bool)
-        # For the D that was filled last.
-        self._plan: tuple[Array, Plan] | None = None
+        self.kept = by_units(shape, bool)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._shape,)
-
-    def fill(
-        self,
-        D: Array,
-        bit_generator: np.random.BitGenerator,
-        last_kept: Array,
-        scale: Array,
-    ) -> None:
-        """Draw new integers; D is the scale where they are at most ``last_kept``."""
+    def draw(self, bit_generator: np.random.BitGenerator, last_kept: Array) -> Array:
+        """New integers: which are at most ``last_kept``."""
         for words in self._words:
             words[...] = bit_generator.random_raw(words.size)
-        if self._plan is None or self._plan[0] is not D:
-            self._plan = D, plan(self._masks(D, last_kept, scale))
-        for call in self._plan[1]:
-            call()
-
-    def _masks(self, D: Array, last_kept: Array, scale: Array) -> Calls:
-        def lines() -> Calls:
-            yield np.less_equal, self._integers, last_kept, self._kept
-            yield np.multiply, self._kept, scale, D
-
-        if D.ndim not in (2, 3):
-            return lines()
-        masks = np.moveaxis(D[np.newaxis] if D.ndim == 2 else D, -2, 0)
-        of_units = (
-            np.atleast_2d(np.broadcast_to(each, (*D.shape[:-1], 1))[..., 0]).T.copy()
-            for each in (last_kept, scale)
-        )
-        return either(kernels.mask, lines(), masks, self._integers, *of_units)
+        return np.less_equal(self._integers, last_kept, out=self.kept)
 
 
 def by_units(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -89,8 +59,8 @@ class Masks:
     Attributes
     ----------
     which : ndarray of shape (n_networks,) or None
-        Where ``keep_probs`` has one leading axis, the number of the mask of each
-        network: D has one for each distinct row.
+        Where some rows of ``keep_probs`` are equal, the number of the mask of each
+        network: D has one for each distinct row. None if D has one for each network.
     """
 
     def __init__(
@@ -103,8 +73,9 @@ class Masks:
         kept = np.atleast_1d(_kept(keep_probs))
         self.which: Array | None = None
         if kept.ndim == 2:
-            kept, which = np.unique(kept, axis=0, return_inverse=True)
-            self.which = which.ravel()
+            distinct, which = np.unique(kept, axis=0, return_inverse=True)
+            if len(distinct) < len(kept):
+                kept, self.which = distinct, which.ravel()
         if (kept == kept.flat[0]).all():
             # One number for all: numpy goes through D in one piece, not row by row.
             kept = kept.flat[0]
@@ -122,8 +93,8 @@ class Masks:
         """Fill D of shape (..., n_units, n_samples) with new masks."""
         if D.shape not in self._buffers:
             self._buffers[D.shape] = _Integers(D.shape)
-        integers = self._buffers[D.shape]
-        integers.fill(D, self.bit_generator, self._last_kept, self._scale)
+        kept = self._buffers[D.shape].draw(self.bit_generator, self._last_kept)
+        np.multiply(kept, self._scale, out=D)
 
 
 class InputMasks:
@@ -136,7 +107,7 @@ class InputMasks:
         kept = _kept(keep_prob)
         self.bit_generator = bit_generator
         self._last_kept = np.asarray(kept - 1, dtype=np.uint16)
-        self._scale = np.asarray(65536 / kept)
+        self._scale = float(65536 / kept)
         self._buffers: dict[tuple[int, ...], tuple[Array, _Integers]] = {}
 
     def __call__(self, X: Any) -> Any:
@@ -156,8 +127,8 @@ class InputMasks:
         return D.T
 
     def _fill(self, D: Array, integers: _Integers) -> None:
-        scale = self._scale.astype(D.dtype)
-        integers.fill(D, self.bit_generator, self._last_kept, scale)
+        kept = integers.draw(self.bit_generator, self._last_kept)
+        np.multiply(kept, self._scale, out=D)
 
 
 def drops_nothing(keep_probs: ArrayLike) -> bool:

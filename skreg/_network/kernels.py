@@ -1,7 +1,8 @@
 """Several lines of the formulas as one pass over their arrays, compiled by numba.
 
 A kernel stands for the calls that ``either`` gets with it: it writes the same, but for
-rounding. Its arrays have the leading axis of a stack; a D without values drops none.
+rounding. Arrays of a network have the leading axis of a stack; a D without values drops
+none.
 """
 
 import math
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,8 @@ def go_back(
                 if is_masked:
                     d *= mask[j]
                 if activation == RELU:
-                    d = d if g > zero else zero
+                    # A product, so that NaN stays.
+                    d *= one if g > zero else zero
                 elif activation == TANH:
                     d *= one - g * g
                 elif activation == LOGISTIC:
@@ -189,17 +191,6 @@ def flush(theta: Array, first: Array, last: Array, limits: Array) -> None:
                 last[s, i] = zero
 
 
-def mask(D: Array, integers: Array, last_kept: Array, scale: Array) -> None:
-    """D is the scale where the integers are at most ``last_kept``, else zero."""
-    zero = D.dtype.type(0)
-    for i in range(D.shape[0]):
-        drawn = integers[i]
-        for s in range(D.shape[1]):
-            last, value, out = last_kept[i, s], scale[i, s], D[i, s]
-            for j in range(D.shape[2]):
-                out[j] = value if drawn[j] <= last else zero
-
-
 def sparse_product(
     WT: Array, starts: Array, columns: Array, values: Array, Z: Array
 ) -> None:
@@ -243,7 +234,6 @@ KERNELS: dict[Kernel, tuple[str, ...]] = {
     sgd: (*[_VECTORS] * 4, "T[::1]"),
     adam: (*[_VECTORS] * 5, "T[::1]"),
     flush: (*[_VECTORS] * 3, "T[::1]"),
-    mask: (_STACK, "u2[:,::1]", "u2[:,::1]", _VECTORS),
     sparse_product: (_VECTORS, *_TABLE, _VECTORS),
     sparse_gradient: (_VECTORS, *_TABLE, _VECTORS),
 }
@@ -253,7 +243,8 @@ KERNELS: dict[Kernel, tuple[str, ...]] = {
 VARIABLE = "SKREG_KERNELS"
 _SETTINGS = "auto", "numba", "numpy"
 
-# Sums in another order, products added in one step; NaN and infinity stay.
+# Sums in another order, products added in one step, divisions by a number as products
+# with its inverse, and the sign of zero; but NaN and infinity stay.
 _OPTIONS: dict[str, Any] = {
     "cache": True,
     "nogil": True,
@@ -295,13 +286,14 @@ def compiled(dtype: str) -> dict[Kernel, Kernel]:
             f'the kernels need numba ({error}): pip install "skreg[fast]"'
         ) from error
     except Exception as error:
-        raise RuntimeError(f"numba cannot compile the kernels: {error}") from error
+        text = f"numba cannot compile the kernels, or keep them on disk: {error}"
+        raise RuntimeError(text) from error
     return found
 
 
 @cache
 def compiled_or_not(dtype: str) -> tuple[dict[Kernel, Kernel], str]:
-    """None where they cannot be compiled, and the first line that says why."""
+    """Nothing where they cannot be compiled, and the first line that says why."""
     try:
         return compiled(dtype), ""
     except (ImportError, RuntimeError) as error:
@@ -315,43 +307,35 @@ def compiled_or_not(dtype: str) -> tuple[dict[Kernel, Kernel], str]:
 def compiled_call(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...] | None:
     """The kernel and its arguments, or None where it does not take these."""
     name = FLOATS.get(arguments[0].dtype)
-    if name is None:
-        return None
+    found = compiled_or_not(name)[0] if name else {}
     ready = []
-    for argument, kind in zip(arguments, _kinds(kernel, name), strict=True):
-        ready.append(argument if kind is None else kind.taken(argument))
-        if ready[-1] is None:
+    for argument, (dtype, n_axes, has_gaps) in zip(
+        arguments, _kinds(kernel, name), strict=True
+    ):
+        if n_axes and argument.ndim == n_axes - 1:
+            # One network is a stack of one.
+            argument = argument[np.newaxis]
+        ready.append(argument)
+        if argument is None or not found:
             return None
-    found, _ = compiled_or_not(name)
-    return (found[kernel], *ready) if found else None
-
-
-class _Kind(NamedTuple):
-    """An array that a kernel takes."""
-
-    dtype: np.dtype[Any]
-    n_axes: int
-    has_no_gaps: bool
-
-    def taken(self, array: Array) -> Array | None:
-        """The array, with the axis of a stack if it has none; or None."""
-        if array.ndim == self.n_axes - 1:
-            array = array[np.newaxis]
-        fits = array.ndim == self.n_axes and array.dtype == self.dtype
-        gaps = self.has_no_gaps and not array.flags.c_contiguous
-        return array if fits and array.flags.writeable and not gaps else None
+        if n_axes and not (
+            argument.ndim == n_axes
+            and argument.dtype == dtype
+            and argument.flags.writeable
+            and (has_gaps or argument.flags.c_contiguous)
+        ):
+            return None
+    return found[kernel], *ready
 
 
 @cache
-def _kinds(kernel: Kernel, name: str) -> list[_Kind | None]:
-    """What a kernel takes for this dtype of θ; None for a number."""
+def _kinds(kernel: Kernel, name: str | None) -> list[tuple[str, int, bool]]:
+    """Of each argument the dtype, the axes (0 of a number), and whether it has gaps."""
     return [
-        _Kind(
-            np.dtype(kind.partition("[")[0].replace("T", name)),
-            kind.count(",") + 1,
-            "::1" in kind,
+        (
+            kind.partition("[")[0].replace("T", name or ""),
+            (kind.count(",") + 1) * ("[" in kind),
+            "::1" not in kind,
         )
-        if "[" in kind
-        else None
         for kind in KERNELS[kernel]
     ]

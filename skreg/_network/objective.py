@@ -118,6 +118,8 @@ class Objective:
             ends, out = np.cumsum(layout.sizes), self._penalties[0]
             lines = either(penalise, lines, theta, self.gradient, by_layer, ends, out)
         self._penalty_plan = plan(lines)
+        if len(self._penalty_plan) == 1:
+            del self._penalties[1:]
         # The gradient of a chunk after the first, where a batch has several.
         self._part: Array | None = None
         self._buffers: dict[tuple[int, bool], _Buffers] = {}

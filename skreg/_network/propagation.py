@@ -5,6 +5,7 @@ Leading axes are a stack of networks that go through ``forward`` and ``backward`
 together; ``by_chunks`` and ``input_gradients`` are for one network.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
@@ -31,8 +32,9 @@ _FEWEST_ROWS = 256
 
 # A product of so many multiplications stays on the thread that asks for it: OpenBLAS
 # shares out larger ones, and threads that predict at the same time then wait for each
-# other. More rows are worth all threads (docs/benchmarks.md).
-_ON_THIS_THREAD, _FEW_ROWS = 2**18, 20_000
+# other. Parts of fewer columns would take longer, and more rows are worth all threads
+# (docs/benchmarks.md).
+_ON_THIS_THREAD, _FEWEST_COLUMNS, _FEW_ROWS = 2**18, 32, 20_000
 
 # A stack of networks is quickest while what its steps write stays about this size
 # (docs/benchmarks.md).
@@ -80,9 +82,11 @@ class Hidden(NamedTuple):
         """D and ``which`` as the kernels take them."""
         if self.D is None:
             return _no_masks(self.Z.dtype)
-        D = self.D[np.newaxis] if self.D.ndim == 2 else self.D
-        which = np.arange(len(D)) if self.which is None else self.which
-        return D.swapaxes(0, 1), which
+        if self.D.ndim == 2:
+            n_networks = math.prod(self.Z.shape[:-2])
+            return self.D[:, np.newaxis], np.zeros(n_networks, int)
+        which = np.arange(len(self.D)) if self.which is None else self.which
+        return self.D.swapaxes(0, 1), which
 
 
 @cache
@@ -270,9 +274,9 @@ def input_gradients(
 
 
 def _matmul_on_this_thread(W: Array, A: Array, out: Array) -> None:
-    """W A, some columns at a time."""
-    m, size = A.shape[1], max(1, _ON_THIS_THREAD // W.size)
-    if m <= size:
+    """W A, some columns at a time where that is as quick."""
+    m, size = A.shape[1], _ON_THIS_THREAD // W.size
+    if m <= size or size < _FEWEST_COLUMNS:
         np.dot(W, A, out)
         return
     rest = m % size

@@ -39,8 +39,8 @@ def compile_kernels() -> None:
     second after that, since numba keeps the result on disk.
 
     The call sets the environment variable ``SKREG_KERNELS`` to 'numba', so that the
-    processes which this one starts use the kernels too. 'numpy' turns them off, and
-    'auto' is the default.
+    processes which this one starts use the kernels too. Where it is 'numpy' already,
+    the kernels stay off and the call does nothing. 'auto' is the default.
 
     A kernel makes one pass over its arrays where numpy makes several. Its results
     differ by rounding, and so does the network that a ``random_state`` gives.
@@ -57,8 +57,12 @@ def compile_kernels() -> None:
     >>> import skreg
     >>> skreg.compile_kernels()  # doctest: +SKIP
     """
+    if setting() == "numpy":
+        return
     for name in FLOATS.values():
         compiled(name)
+    # What failed before may work now.
+    compiled_or_not.cache_clear()
     os.environ[VARIABLE] = "numba"
     setting.cache_clear()
 

@@ -36,8 +36,9 @@ from skreg._training.settings import (
 # has many columns, and each costs as much as the first.
 _SPLIT_WEIGHTS = 2**18
 
-# What a step takes for itself, and for each weight and row (docs/benchmarks.md).
-_SECONDS_OF_STEP, _SECONDS_OF_MULTIPLICATION = 4e-5, 1e-10
+# About what a step takes for its calls, for each weight in L2 and Adam, and for each
+# weight and row in the products.
+_SECONDS_OF_STEP, _SECONDS_OF_WEIGHT, _SECONDS_OF_PRODUCT = 4e-5, 3e-9, 1e-10
 
 
 class Before(NamedTuple):
@@ -145,9 +146,10 @@ class Problem:
         batch, chunk = rows_of_batch(settings, rows.n_rows), chunk_rows(layout, rows.X)
         # The products with a sparse X are scipy's, which has no threads for them.
         largest = max(layout.sizes[int(issparse(rows.X)) :])
-        epoch = _SECONDS_OF_STEP * math.ceil(rows.n_rows / batch)
         weights = len(self.members) * layout.n_weights
-        epoch += _SECONDS_OF_MULTIPLICATION * rows.n_rows * weights
+        step = _SECONDS_OF_STEP + _SECONDS_OF_WEIGHT * weights
+        epoch = step * math.ceil(rows.n_rows / batch)
+        epoch += _SECONDS_OF_PRODUCT * rows.n_rows * weights
         vars(self).update(
             settings=settings,
             is_stack=self.lambds.ndim > 1,

@@ -393,12 +393,17 @@ def test_scikit_learns_private_function_has_the_arguments_that_are_used():
 LONG = 10**6
 
 
-def dtype_of(X, y=None, *, n_fits=LONG, lambds=(0.1, 1.0), weight=None, **parameters):
+def search_of(lambds, scoring="auto"):
+    return SimpleNamespace(lambds=lambds, scoring=scoring)
+
+
+def dtype_of(
+    X, *, n_fits=LONG, lambds=(0.1, 1.0), weight=None, scoring="auto", **parameters
+):
     """That in which a search compares its settings."""
     one = model(**parameters)
-    y = np.arange(X.shape[0]) % 2 if y is None else y
-    rows = given_rows(one, X, y, weight).training
-    found = compared(X, rows, one, lambds, n_fits)
+    rows = given_rows(one, X, np.arange(X.shape[0]) % 2, weight).training
+    found = compared(X, rows, one, search_of(lambds, scoring), n_fits)
     assert found.shape == X.shape
     return getattr(found, "dtype", None)
 
@@ -430,6 +435,8 @@ def columns(**changes):
         (columns(multiply=1e20), "float64"),
         (csr_array(columns()), "float32"),
         (csr_array(columns(multiply=1e20)), "float64"),
+        (csr_array(columns(multiply=1e-20)), "float64"),
+        (csr_array(columns(multiply=0)), "float32"),
     ],
 )
 def test_settings_are_compared_in_float32_where_that_loses_nothing(X, expected):
@@ -441,6 +448,8 @@ def test_settings_are_compared_in_float32_where_that_loses_nothing(X, expected):
     [
         {"solver": "lbfgs"},
         {"n_fits": 1},
+        {"scoring": lambda model, X, y: 0.0},
+        {"scoring": ["accuracy"]},
         {"lambds": [1.0, 1e20]},
         {"lambds": [[0.0, 1e20, 0.0]]},
         {"weight": np.full(20, 1e-20)},
@@ -456,10 +465,11 @@ def test_a_frame_keeps_its_names():
     frame = pd.DataFrame(columns(), columns=["a", "b"])
     one = model()
     rows = given_rows(one, frame, np.arange(20) % 2, None).training
-    found = compared(frame, rows, one, [1.0], LONG)
+    found = compared(frame, rows, one, search_of([1.0]), LONG)
     assert found.columns.tolist() == ["a", "b"]
     assert set(found.dtypes) == {np.dtype(np.float32)}
-    assert compared([[1.0], [2.0]], rows, one, [1.0], LONG) == [[1.0], [2.0]]
+    rows_of_list = [[1.0], [2.0]]
+    assert compared(rows_of_list, rows, one, search_of([1.0]), LONG) is rows_of_list
 
 
 def test_a_search_in_float32_ends_with_a_network_for_x_as_it_is(monkeypatch):

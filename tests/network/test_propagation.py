@@ -400,6 +400,7 @@ def test_a_product_of_few_rows_is_made_of_ones_that_stay_on_a_thread(
     m, whole, monkeypatch
 ):
     monkeypatch.setattr(_network, "_ON_THIS_THREAD", 8 * 15)
+    monkeypatch.setattr(_network, "_FEWEST_COLUMNS", 8)
     rng, sizes = np.random.default_rng(0), []
     for name in ("dot", "matmul"):
         product = getattr(np, name)
@@ -413,6 +414,11 @@ def test_a_product_of_few_rows_is_made_of_ones_that_stay_on_a_thread(
     _network._matmul_on_this_thread(W, whole(A), out)
     assert_allclose(out, (W[..., np.newaxis] * A).sum(axis=1), rtol=1e-13, atol=1e-14)
     assert max(sizes) <= 8 * 15
+    # Parts of fewer columns would take longer than the whole.
+    monkeypatch.setattr(_network, "_FEWEST_COLUMNS", 9)
+    sizes.clear()
+    _network._matmul_on_this_thread(W, whole(A), out)
+    assert sizes == [15 * m]
 
 
 @pytest.mark.parametrize(
