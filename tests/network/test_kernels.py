@@ -456,6 +456,7 @@ def test_what_numba_cannot_compile_the_lines_do(anew, monkeypatch, iris):
     assert os.environ[kernels.VARIABLE] == "auto"
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(tmp_path):
     """Neither beside the package nor in the home."""
     folder = tmp_path / "site"
@@ -490,11 +491,3 @@ def test_another_setting_is_an_error(anew, iris):
     os.environ[kernels.VARIABLE] = "cuda"
     with pytest.raises(ValueError, match=r"SKREG_KERNELS is 'cuda'\. Set it to one of"):
         RegularizedMLPClassifier((5,), max_iter=2).fit(*iris)
-
-
-def test_importing_skreg_does_not_import_numba():
-    code = "import sys, skreg; print('numba' in sys.modules)"
-    run_of = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert run_of.stdout.strip() == "False"
