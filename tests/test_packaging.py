@@ -304,7 +304,7 @@ def shown(printed):
     """The versions that ``show_versions`` printed of skreg and what is optional."""
     first, *lines = printed.strip().splitlines()
     assert first == "skreg and its optional libraries:"
-    return dict(line.strip().split(": ") for line in lines[: lines.index("")])
+    return dict(line.strip().split(": ", 1) for line in lines[: lines.index("")])
 
 
 def test_show_versions(project, tmp_path, monkeypatch, capsys):
@@ -537,6 +537,7 @@ for call in (
     printed = run(fresh_python, "-W", "error", "-c", code, cwd=tmp_path)
     versions = shown(printed)
     assert versions.pop("skreg") == skreg.__version__
+    assert versions.pop("kernels") == "numpy"
     assert set(versions.values()) == {"None"}
     assert 'pip install "skreg[distributed]"' in printed
     assert 'pip install "skreg[plot]"' in printed

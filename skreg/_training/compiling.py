@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from skreg._network.kernels import (
     FLOATS,
@@ -71,6 +72,8 @@ def kernels_in_use() -> str:
     """What computes long fits: 'numba' and its version, or 'numpy' and perhaps why."""
     if setting() == "numpy":
         return f"numpy ({VARIABLE})"
+    if find_spec("numba") is None:
+        return "numpy"
     _, problem = compiled_or_not("float32")
     if problem:
         return f"numpy ({problem})"
