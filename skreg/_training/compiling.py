@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from skreg._network.kernels import (
     FLOATS,
@@ -72,11 +71,11 @@ def kernels_in_use() -> str:
     """What computes long fits: 'numba' and its version, or 'numpy' and perhaps why."""
     if setting() == "numpy":
         return f"numpy ({VARIABLE})"
-    if find_spec("numba") is None:
+    try:
+        from numba import __version__ as version
+    except ModuleNotFoundError:
         return "numpy"
+    except ImportError:
+        version = "that cannot be imported"
     _, problem = compiled_or_not("float32")
-    if problem:
-        return f"numpy ({problem})"
-    from numba import __version__ as version
-
-    return f"numba {version}"
+    return f"numpy ({problem})" if problem else f"numba {version}"
