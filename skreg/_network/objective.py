@@ -20,6 +20,7 @@ from skreg._network.kernels import penalise
 from skreg._network.loss import Output
 from skreg._network.propagation import (
     Workspace,
+    add_bias,
     backward,
     bias_gradient,
     forward,
@@ -194,7 +195,7 @@ class Objective:
     def _loss_and_errors(self, batch: Batch, buffers: _Buffers, db: Array) -> Calls:
         """Σ share · CE, dZ = share (A - Y) and db of the last layer."""
         Z, dZ = buffers.workspace.Z, buffers.workspace.dZ
-        yield np.add, Z, self.layers[-1].b, Z
+        yield from add_bias(Z, self.layers[-1].b)
         yield from self._losses(batch, buffers)
         yield np.multiply, dZ, batch.share[..., np.newaxis, :], dZ
         yield from bias_gradient(dZ, db, buffers.workspace)

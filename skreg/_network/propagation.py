@@ -175,7 +175,12 @@ def forward(
 ) -> Calls:
     """Z1 = W1 X + b1, A1 = g(Z1) * D1, …; the last is ``workspace.Z``, the logits."""
     yield from forward_to_logits(X, layers, activation, workspace)
-    yield np.add, workspace.Z, layers[-1].b, workspace.Z
+    yield from add_bias(workspace.Z, layers[-1].b)
+
+
+def add_bias(Z: Array, b: Array) -> Calls:
+    """Z + b, over Z."""
+    yield np.add, Z, b, Z
 
 
 def forward_to_logits(
@@ -196,7 +201,7 @@ def forward_to_logits(
 
 def _activation(b: Array, layer: Hidden, activation: Activation) -> Calls:
     """A = g(Z + b) * D."""
-    yield np.add, layer.Z, b, layer.Z
+    yield from add_bias(layer.Z, b)
     yield from activation.apply(layer.Z, layer.G, layer.zeros)
     yield from layer.masked(layer.G, layer.A)
 

@@ -27,7 +27,13 @@ from skreg._network.kernels import KERNELS
 from skreg._network.loss import OUTPUTS
 from skreg._network.objective import Batch, Objective
 from skreg._network.optimizers import OPTIMIZERS
-from skreg._network.propagation import _sparse_matmul, _sparse_matmul_transposed
+from skreg._network.propagation import (
+    _sparse_matmul,
+    _sparse_matmul_transposed,
+    backward,
+    forward,
+    training_workspace,
+)
 from skreg._network.theta import Layout
 from skreg._training import compiling
 from skreg._training.batches import Batches
@@ -192,6 +198,40 @@ def test_activations_of_numbers_are_those_of_the_lines_to_the_bit(masked, dtype)
         found = Z.copy()
         compiled_of(dtype)[kernels.activate](found, b, D, which, activation.number)
         assert_array_equal(found, A)
+
+
+def test_networks_of_a_stack_may_share_a_mask_that_has_no_axis_of_theirs():
+    rng, relu = np.random.default_rng(0), ACTIVATIONS["relu"]
+    layout, X, found = Layout((3, 4, 2)), rng.normal(size=(3, 6)), []
+    layers = layout.layers(rng.normal(size=(3, layout.n_parameters)))
+    gradient = np.empty((3, layout.n_parameters))
+    D, dZ = rng.integers(2, size=(4, 6)) * 2.0, rng.normal(size=(3, 2, 6))
+    for setting in ("numpy", "numba"):
+        work = training_workspace(layout, relu, 6, float, axes=(3,), masks=D)
+        with using(setting):
+            calls = list(forward(X, layers, relu, work))
+            gradients = layout.layers(gradient)
+            calls += [(np.copyto, work.dZ, dZ)]
+            calls += backward(X, layers, gradients, relu, work)
+        for _, *arguments in calls:
+            for array in arguments:
+                # No kernel looks beside the numbers that it is given.
+                if getattr(array, "dtype", None) == np.intp:
+                    assert array.shape == (3,)
+        run(calls)
+        found.append(
+            (work.Z.copy(), gradient[:, :20].copy(), gradient[:, 20:24].copy())
+        )
+    for mine, theirs in zip(*found, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_kernel_is_for_one_kind_of_arguments(dtype):
+    """Others are to be refused, not compiled for in the middle of a fit."""
+    adam = compiled_of(dtype)[kernels.adam]
+    with pytest.raises(TypeError, match="No matching definition"):
+        adam(*(np.ones((1, 4), np.float16) for _ in range(5)), np.ones(3, dtype))
 
 
 def compiled_of(dtype):
